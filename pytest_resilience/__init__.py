@@ -1,0 +1,1 @@
+"""pytest-resilience: proof of resilience from a pytest suite."""

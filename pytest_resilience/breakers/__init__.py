@@ -1,0 +1,1 @@
+"""Circuit breakers under test: what they let through to the dependency, and when."""

@@ -1,0 +1,43 @@
+"""What the breakers room reports: plain records that can be stored and sent.
+
+Times are in seconds since the run began, sizes in bytes, shares from 0 to 1.
+A record whose class has a KEY replaces the earlier one with the same key; without, it is appended.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerResult:
+    """One breaker scenario on one breaker; `verdict` is passed, failed or not_applicable."""
+
+    KEY: ClassVar = ("breaker", "scenario")
+    breaker: str
+    scenario: str
+    verdict: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One measured state change of a breaker: `change` is such as closed>open; the cost in seconds."""
+
+    KEY: ClassVar = ()
+    breaker: str
+    change: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """One cascade over the topology; `opened` counts edges whose breaker opened."""
+
+    KEY: ClassVar = ("kind",)
+    kind: str
+    verdict: str
+    services_down: int
+    opened: int
+    edges: int
+    seconds_to_closed: float | None
+    detail: str

@@ -1,0 +1,1 @@
+"""Real faults on real calls: what goes wrong, when, where, and the evidence that it did."""

@@ -1,0 +1,56 @@
+"""What the chaos room reports: plain records that can be stored and sent.
+
+Times are in seconds since the run began, sizes in bytes, shares from 0 to 1.
+A record whose class has a KEY replaces the earlier one with the same key; without, it is appended.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """One call seam of a service, and how often the suite reached it while no fault was active.
+
+    `normal_seconds` is the measured median latency of the call, None if it was never reached.
+    """
+
+    KEY: ClassVar = ("service", "target")
+    service: str
+    target: str
+    reached: int
+    normal_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChaosEvent:
+    """One injection: what was armed, what it really touched, and whether the suite came back."""
+
+    KEY: ClassVar = ("event_id",)
+    event_id: str
+    scenario: str
+    service: str
+    impact: str
+    seed: int
+    parameters: str
+    armed_at: float
+    injection_seconds: float
+    reached: int = 0
+    fired: int = 0
+    first_fired_at: float | None = None
+    last_fired_at: float | None = None
+    removed_at: float | None = None
+    recovered_at: float | None = None
+    waited_seconds: float | None = None
+    limit_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotRun:
+    """A scenario that the plan wanted and the run did not inject, with why and what to do."""
+
+    KEY: ClassVar = ("scenario", "service")
+    scenario: str
+    service: str
+    reason: str
+    fix: str = ""

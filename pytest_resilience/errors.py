@@ -1,0 +1,38 @@
+"""Errors that tell a user the value, the constraint and the fix, in one line."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ResilienceError(Exception):
+    """Wrong use of pytest-resilience; the message is one line for the user."""
+
+
+class SettingsError(ResilienceError):
+    """An option or ini value is wrong (exit code 4)."""
+
+
+class ServiceError(ResilienceError):
+    """A declared service is wrong."""
+
+
+class TargetError(ResilienceError):
+    """A dotted path does not resolve, or what it names cannot be patched."""
+
+
+class ScenarioError(ResilienceError):
+    """A scenario is unknown, cannot act on its target, or has wrong parameters."""
+
+
+def requirement(name: str, constraint: str, value: object, fix: str = "") -> str:
+    """Say that `name` must be `constraint`, not `value`, and how to fix it."""
+    return f"{name} must be {constraint}, not {value!r}." + (f" {fix}" if fix else "")
+
+
+def did_you_mean(value: str, known: Iterable[str]) -> str:
+    """Suggest the nearest of `known`, or list them all."""
+    names = sorted(known)
+    near = get_close_matches(value, names, n=1)
+    if near:
+        return f"Did you mean {near[0]!r}?"
+    return f"Known: {', '.join(names)}." if names else "None is registered."

@@ -1,0 +1,79 @@
+"""Services: the named dependencies of the code under test, and what they need of each other."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_resilience.errors import ServiceError, did_you_mean, requirement
+from pytest_resilience.service_errors import ErrorSpec, build_error
+from pytest_resilience.units import positive
+
+Target = str | Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A dependency of the code under test, and the seams where faults can reach it.
+
+    Args:
+        name: how scenarios, options and reports call it.
+        calls: its seams, as dotted paths (`"shop.odds:OddsClient.fetch"`) or the callables themselves.
+        errors: what it raises when it is ill: exception types, instances or factories.
+        timeout: seconds after which its client gives up.
+        timeout_error: what its client raises then.
+        needs: names of the services that it calls itself.
+
+    Raises:
+        ServiceError: a field is wrong, or an error cannot be built.
+    """
+
+    name: str
+    calls: Sequence[Target] = ()
+    errors: Sequence[ErrorSpec] = ()
+    timeout: float | None = None
+    timeout_error: ErrorSpec = TimeoutError
+    needs: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and self.name.strip()):
+            raise ServiceError(requirement("Service name", "a non-empty string", self.name))
+        for field in ("calls", "errors", "needs"):
+            self._freeze(field)
+        if self.timeout is not None:
+            self._check_timeout(self.timeout)
+        for spec in (*self.errors, self.timeout_error):
+            build_error(spec)
+
+    def _freeze(self, field: str) -> None:
+        value = getattr(self, field)
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            fix = f"Write {field}=[{value!r}]."
+            raise ServiceError(requirement(f"Service({self.name!r}).{field}", "a list", value, fix))
+        object.__setattr__(self, field, tuple(value))
+
+    def _check_timeout(self, timeout: object) -> None:
+        name = f"Service({self.name!r}).timeout"
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+            raise ServiceError(requirement(name, "a number of seconds", timeout))
+        try:
+            positive(timeout, name, timeout)
+        except Exception as wrong:
+            raise ServiceError(str(wrong)) from None
+
+
+def index_services(services: Iterable[Service]) -> Mapping[str, Service]:
+    """Return the services by name; raise ServiceError for doubles and for needs that nobody declared."""
+    by_name: dict[str, Service] = {}
+    for service in services:
+        if not isinstance(service, Service):
+            raise ServiceError(requirement("Each of resilience_services", "a Service", service))
+        if by_name.setdefault(service.name, service) != service:
+            raise ServiceError(
+                f"Service {service.name!r} is declared twice and differently. Give each declaration its own name."
+            )
+    for service in by_name.values():
+        for need in service.needs:
+            if need not in by_name:
+                hint = did_you_mean(need, by_name)
+                raise ServiceError(f"Service {service.name!r} needs {need!r}, which is not declared. {hint}")
+    return by_name

@@ -1,0 +1,1 @@
+"""The phased soak: plan, conductor, telemetry, recovery and criteria."""

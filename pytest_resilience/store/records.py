@@ -1,0 +1,117 @@
+"""What a run stores, and what the link carries: plain records.
+
+Times are in seconds since the run began, sizes in bytes, shares from 0 to 1.
+A record whose class has a KEY replaces the earlier one with the same key; without, it is appended.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from pytest_resilience.breakers.records import BreakerResult, Cascade, Transition
+from pytest_resilience.chaos.records import ChaosEvent, NotRun, Seam
+from pytest_resilience.memory.records import Leak, Observer, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The run itself; `status` is running, complete, interrupted or aborted."""
+
+    KEY: ClassVar = ("test_id",)
+    test_id: str
+    started_utc: str
+    seed: int
+    intensity: str
+    duration_seconds: float
+    command: str
+    settings: str
+    environment: str
+    status: str = "running"
+    reason: str = ""
+    ended: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One of the nine phases; `status` is planned, running, done, skipped or cut."""
+
+    KEY: ClassVar = ("name",)
+    name: str
+    position: int
+    status: str
+    budget_seconds: float
+    started: float | None = None
+    ended: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What one soak test did in one phase; latencies in seconds."""
+
+    KEY: ClassVar = ("test", "phase")
+    test: str
+    phase: str
+    iterations: int
+    failures: int
+    failures_in_faults: int
+    skipped: int
+    seconds: float
+    median: float
+    p95: float
+    longest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One kind of failure, with its first full text; `event_id` names the fault it overlapped, or is empty."""
+
+    KEY: ClassVar = ("test", "crash", "event_id")
+    test: str
+    crash: str
+    event_id: str
+    phase: str
+    stage: str
+    count: int
+    first_at: float
+    last_at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One exit criterion judged; `verdict` is met, warning, unmet, inconclusive or not_applicable."""
+
+    KEY: ClassVar = ("criterion",)
+    criterion: str
+    verdict: str
+    observed: float | None
+    limit: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One line of the run's log."""
+
+    KEY: ClassVar = ()
+    at: float
+    text: str
+
+
+Record: TypeAlias = (
+    Run
+    | Phase
+    | Tally
+    | Failure
+    | Verdict
+    | Note
+    | Seam
+    | ChaosEvent
+    | NotRun
+    | BreakerResult
+    | Transition
+    | Cascade
+    | Sample
+    | Observer
+    | Leak
+)
