@@ -60,4 +60,5 @@ def _build(spec: ErrorSpec) -> BaseException:
     if spec is socket.gaierror:
         return socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     number = _ERRNO.get(spec)
-    return spec(MESSAGE) if number is None else spec(number, os.strerror(number))
+    arguments = (MESSAGE,) if number is None else (number, os.strerror(number))
+    return spec(*arguments)

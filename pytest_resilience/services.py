@@ -69,11 +69,11 @@ def index_services(services: Iterable[Service]) -> Mapping[str, Service]:
             raise ServiceError(requirement("Each of resilience_services", "a Service", service))
         if by_name.setdefault(service.name, service) != service:
             raise ServiceError(
-                f"Service {service.name!r} is declared twice and differently. Give each declaration its own name."
+                f"Service {service.name!r} is declared twice, differently. Give each one its own name."
             )
     for service in by_name.values():
         for need in service.needs:
             if need not in by_name:
-                hint = did_you_mean(need, by_name)
-                raise ServiceError(f"Service {service.name!r} needs {need!r}, which is not declared. {hint}")
+                fix = did_you_mean(need, by_name)
+                raise ServiceError(f"Service {service.name!r} needs {need!r}, which is not declared. {fix}")
     return by_name

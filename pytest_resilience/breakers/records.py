@@ -12,7 +12,7 @@ from typing import ClassVar
 class BreakerResult:
     """One breaker scenario on one breaker; `verdict` is passed, failed or not_applicable."""
 
-    KEY: ClassVar = ("breaker", "scenario")
+    KEY: ClassVar[tuple[str, ...]] = ("breaker", "scenario")
     breaker: str
     scenario: str
     verdict: str
@@ -23,7 +23,7 @@ class BreakerResult:
 class Transition:
     """One measured state change of a breaker: `change` is such as closed>open; the cost in seconds."""
 
-    KEY: ClassVar = ()
+    KEY: ClassVar[tuple[str, ...]] = ()
     breaker: str
     change: str
     seconds: float
@@ -33,7 +33,7 @@ class Transition:
 class Cascade:
     """One cascade over the topology; `opened` counts edges whose breaker opened."""
 
-    KEY: ClassVar = ("kind",)
+    KEY: ClassVar[tuple[str, ...]] = ("kind",)
     kind: str
     verdict: str
     services_down: int

@@ -15,7 +15,7 @@ class Seam:
     `normal_seconds` is the measured median latency of the call, None if it was never reached.
     """
 
-    KEY: ClassVar = ("service", "target")
+    KEY: ClassVar[tuple[str, ...]] = ("service", "target")
     service: str
     target: str
     reached: int
@@ -26,7 +26,7 @@ class Seam:
 class ChaosEvent:
     """One injection: what was armed, what it really touched, and whether the suite came back."""
 
-    KEY: ClassVar = ("event_id",)
+    KEY: ClassVar[tuple[str, ...]] = ("event_id",)
     event_id: str
     scenario: str
     service: str
@@ -49,7 +49,7 @@ class ChaosEvent:
 class NotRun:
     """A scenario that the plan wanted and the run did not inject, with why and what to do."""
 
-    KEY: ClassVar = ("scenario", "service")
+    KEY: ClassVar[tuple[str, ...]] = ("scenario", "service")
     scenario: str
     service: str
     reason: str

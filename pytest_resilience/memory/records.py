@@ -15,7 +15,7 @@ class Sample:
     `checkpoint` marks a reading right after gc.collect(); `blocks` are Python's allocated blocks.
     """
 
-    KEY: ClassVar = ()
+    KEY: ClassVar[tuple[str, ...]] = ()
     at: float
     phase: str
     checkpoint: bool
@@ -34,7 +34,7 @@ class Sample:
 class Observer:
     """What the watching itself cost: CPU seconds of the sampler and the conductor, until `at`."""
 
-    KEY: ClassVar = ("name",)
+    KEY: ClassVar[tuple[str, ...]] = ("name",)
     name: str
     at: float
     cpu_seconds: float
@@ -44,7 +44,7 @@ class Observer:
 class Leak:
     """The verdict of the leak detector; rates per iteration and per hour in bytes (or counts, see `unit`)."""
 
-    KEY: ClassVar = ("signal",)
+    KEY: ClassVar[tuple[str, ...]] = ("signal",)
     signal: str
     verdict: str
     pattern: str

@@ -16,7 +16,7 @@ from pytest_resilience.memory.records import Leak, Observer, Sample
 class Run:
     """The run itself; `status` is running, complete, interrupted or aborted."""
 
-    KEY: ClassVar = ("test_id",)
+    KEY: ClassVar[tuple[str, ...]] = ("test_id",)
     test_id: str
     started_utc: str
     seed: int
@@ -34,7 +34,7 @@ class Run:
 class Phase:
     """One of the nine phases; `status` is planned, running, done, skipped or cut."""
 
-    KEY: ClassVar = ("name",)
+    KEY: ClassVar[tuple[str, ...]] = ("name",)
     name: str
     position: int
     status: str
@@ -48,7 +48,7 @@ class Phase:
 class Tally:
     """What one soak test did in one phase; latencies in seconds."""
 
-    KEY: ClassVar = ("test", "phase")
+    KEY: ClassVar[tuple[str, ...]] = ("test", "phase")
     test: str
     phase: str
     iterations: int
@@ -63,9 +63,9 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One kind of failure, with its first full text; `event_id` names the fault it overlapped, or is empty."""
+    """One kind of failure and its first full text; `event_id` is the fault it overlapped, or empty."""
 
-    KEY: ClassVar = ("test", "crash", "event_id")
+    KEY: ClassVar[tuple[str, ...]] = ("test", "crash", "event_id")
     test: str
     crash: str
     event_id: str
@@ -81,7 +81,7 @@ class Failure:
 class Verdict:
     """One exit criterion judged; `verdict` is met, warning, unmet, inconclusive or not_applicable."""
 
-    KEY: ClassVar = ("criterion",)
+    KEY: ClassVar[tuple[str, ...]] = ("criterion",)
     criterion: str
     verdict: str
     observed: float | None
@@ -93,7 +93,7 @@ class Verdict:
 class Note:
     """One line of the run's log."""
 
-    KEY: ClassVar = ()
+    KEY: ClassVar[tuple[str, ...]] = ()
     at: float
     text: str
 
