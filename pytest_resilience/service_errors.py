@@ -52,7 +52,7 @@ def describe_error(spec: ErrorSpec) -> str:
     return type(build_error(spec)).__name__
 
 
-def _build(spec: ErrorSpec) -> BaseException:
+def _build(spec: ErrorSpec) -> object:
     if isinstance(spec, BaseException):
         return copy.copy(spec).with_traceback(None)
     if not isinstance(spec, type):

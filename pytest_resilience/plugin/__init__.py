@@ -1,0 +1,1 @@
+"""The pytest side: options, hooks, fixtures, markers and terminal; only here is pytest imported."""
