@@ -24,6 +24,10 @@ class ScenarioError(ResilienceError):
     """A scenario is unknown, cannot act on its target, or has wrong parameters."""
 
 
+class StoreError(ResilienceError):
+    """The file of a run cannot be written or read."""
+
+
 def requirement(name: str, constraint: str, value: object, fix: str = "") -> str:
     """Say that `name` must be `constraint`, not `value`, and how to fix it."""
     return f"{name} must be {constraint}, not {value!r}." + (f" {fix}" if fix else "")

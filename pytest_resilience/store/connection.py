@@ -1,0 +1,66 @@
+"""Open the file of a run: with write-ahead logging where that is possible, read-only for readers."""
+
+import sqlite3
+from pathlib import Path
+
+from pytest_resilience.errors import StoreError
+from pytest_resilience.store.schema import TABLES
+
+# Readers hold no transaction longer than a second; ten times that means that something is wrong.
+WAIT_FOR_LOCK_SECONDS = 10.0
+
+
+def create(path: Path) -> str:
+    """Create the file and its tables; return a warning if readers may make the run wait, else nothing."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = open_to_write(path)
+        try:
+            warning = choose_journal(connection)
+            for table in TABLES:
+                connection.execute(table.create)
+        finally:
+            connection.close()
+    except (OSError, sqlite3.Error) as reason:
+        raise StoreError(f"{path} cannot be created: {reason}. Choose another --resilience-dir.") from reason
+    return warning
+
+
+def open_to_write(path: Path) -> sqlite3.Connection:
+    """Open for the one writer: each transaction is begun and committed by hand."""
+    connection = sqlite3.connect(path, timeout=WAIT_FOR_LOCK_SECONDS, isolation_level=None)
+    # Enough to survive the death of the process; a power cut may cost the last seconds, never the file.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open without the right to write; raise StoreError if there is no such file."""
+    if not path.is_file():
+        raise StoreError(f"{path} does not exist. Run a soak first, for example: pytest --soak-duration=60s")
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    return sqlite3.connect(address, uri=True, timeout=WAIT_FOR_LOCK_SECONDS, isolation_level=None)
+
+
+def choose_journal(connection: sqlite3.Connection) -> str:
+    """Switch to write-ahead logging; where the file system cannot, to a rollback journal, with a warning."""
+    try:
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode == "wal":
+            return ""
+    except sqlite3.OperationalError as reason:
+        mode = str(reason)
+    connection.execute("PRAGMA journal_mode = TRUNCATE")
+    return (
+        f"Write-ahead logging is impossible here ({mode}): whoever reads the run makes its writer wait. "
+        "Choose a --resilience-dir on a local disk."
+    )
+
+
+def fold_journal(connection: sqlite3.Connection) -> None:
+    """Make the database one plain file that opens anywhere, also read-only; not while somebody reads it."""
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.OperationalError:
+        return

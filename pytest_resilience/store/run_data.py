@@ -1,0 +1,85 @@
+"""Everything that a run recorded, by kind."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pytest_resilience.breakers.records import BreakerResult, Cascade, Transition
+from pytest_resilience.chaos.records import ChaosEvent, NotRun, Seam
+from pytest_resilience.errors import StoreError
+from pytest_resilience.memory.records import Leak, Observer, Sample
+from pytest_resilience.store.records import Failure, Note, Phase, Record, Run, Tally, Verdict
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """The records of one run; each tuple in the order in which they were first put."""
+
+    run: Run
+    phases: tuple[Phase, ...] = ()
+    tallies: tuple[Tally, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    notes: tuple[Note, ...] = ()
+    seams: tuple[Seam, ...] = ()
+    events: tuple[ChaosEvent, ...] = ()
+    not_run: tuple[NotRun, ...] = ()
+    breaker_results: tuple[BreakerResult, ...] = ()
+    transitions: tuple[Transition, ...] = ()
+    cascades: tuple[Cascade, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    observers: tuple[Observer, ...] = ()
+    leaks: tuple[Leak, ...] = ()
+
+    def phase(self, name: str) -> Phase | None:
+        """Return the phase of that name, if the run got as far as planning it."""
+        return next((phase for phase in self.phases if phase.name == name), None)
+
+    @property
+    def elapsed(self) -> float:
+        """Return the seconds from the start of the run to its end, or to the last thing that it recorded."""
+        if self.run.ended is not None:
+            return self.run.ended
+        phases = (phase.ended or phase.started or 0.0 for phase in self.phases)
+        samples = (sample.at for sample in self.samples)
+        return max((*phases, *samples, *(note.at for note in self.notes)), default=0.0)
+
+
+def gather(records: Iterable[Record]) -> RunData:
+    """Sort records by kind, the last one with a key replacing the earlier; raise StoreError without a Run."""
+    kept: dict[object, Record] = {}
+    for position, record in enumerate(records):
+        kept[_identity(record, position)] = record
+    everything = tuple(kept.values())
+    runs = _of(Run, everything)
+    if not runs:
+        raise StoreError("There is no run in it yet: the run was stopped before it began.")
+    return RunData(
+        run=runs[-1],
+        phases=_of(Phase, everything),
+        tallies=_of(Tally, everything),
+        failures=_of(Failure, everything),
+        verdicts=_of(Verdict, everything),
+        notes=_of(Note, everything),
+        seams=_of(Seam, everything),
+        events=_of(ChaosEvent, everything),
+        not_run=_of(NotRun, everything),
+        breaker_results=_of(BreakerResult, everything),
+        transitions=_of(Transition, everything),
+        cascades=_of(Cascade, everything),
+        samples=_of(Sample, everything),
+        observers=_of(Observer, everything),
+        leaks=_of(Leak, everything),
+    )
+
+
+def _identity(record: Record, position: int) -> object:
+    if not record.KEY:
+        return position
+    return type(record), tuple(getattr(record, name) for name in record.KEY)
+
+
+def _of(kind: type[T], records: Iterable[object]) -> tuple[T, ...]:
+    return tuple(record for record in records if isinstance(record, kind))
