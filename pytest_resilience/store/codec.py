@@ -33,9 +33,7 @@ def decode(wire: Wire) -> Record:
     try:
         return build(*values)
     except TypeError as reason:
-        raise StoreError(
-            f"A record of another version of pytest-resilience cannot be read: {reason}."
-        ) from None
+        raise StoreError(f"{name} was recorded by another version of pytest-resilience: {reason}.") from None
 
 
 def _plain(value: Value) -> Value:
