@@ -79,7 +79,7 @@ class Shop:
         return Bet(bet_id, price, stake)
 
     def settle(self, bet: Bet, *, won: bool) -> int:
-        """Close a bet and return what it pays, in cents."""
+        """Close a bet and return what it pays, in cents; raise sqlite3.OperationalError if it stays open."""
         return with_retries(lambda: self.store.settle(bet.bet_id, won), sqlite3.OperationalError)
 
     def _last_quote(self, game_id: str) -> Quote | None:

