@@ -1,0 +1,38 @@
+"""Wait inside whichever event loop runs, so that only the task waits and stays cancellable."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from pytest_resilience.chaos.release import Release
+from pytest_resilience.clock import Clock
+
+POLL_SECONDS = 0.02
+"""How soon a waiting task notices that its fault was removed."""
+
+Sleep = Callable[[float], Awaitable[object]]
+
+
+async def pause(release: Release, seconds: float, clock: Clock) -> None:
+    """Wait for `seconds`, or until `release` is set."""
+    sleep = _sleep_of_running_loop()
+    if sleep is None:
+        clock.wait(release, seconds)
+        return
+    end = clock.now() + seconds
+    while not release.is_set() and (left := end - clock.now()) > 0:
+        await sleep(min(left, POLL_SECONDS))
+
+
+def _sleep_of_running_loop() -> Sleep | None:
+    """Find the loop without importing one: a loop that runs has been imported."""
+    trio, asyncio = sys.modules.get("trio"), sys.modules.get("asyncio")
+    if trio is not None and trio.lowlevel.in_trio_run():
+        return cast("Sleep", trio.sleep)
+    if asyncio is None:
+        return None
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+    return cast("Sleep", asyncio.sleep)
