@@ -1,0 +1,146 @@
+"""A thread that watches the memory of this process without adding to it."""
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from pytest_resilience.clock import Clock
+from pytest_resilience.memory.columns import Columns
+from pytest_resilience.memory.paced import Paced
+from pytest_resilience.memory.records import Sample
+from pytest_resilience.memory.signals import Signals, open_signals
+
+Deliver: TypeAlias = Callable[[Sequence[Sample]], None]
+
+SAMPLES_PER_RUN = 480
+SHORTEST_INTERVAL = 0.05
+LONGEST_INTERVAL = 30.0
+DELIVERY_SECONDS = 1.0
+CAPACITY = 256
+SHARE_PER_SIGNAL = 0.0012
+
+
+def interval_for(duration_seconds: float) -> float:
+    """Return the seconds between samples that give a run of this duration about 480 of them."""
+    return min(LONGEST_INTERVAL, max(SHORTEST_INTERVAL, duration_seconds / SAMPLES_PER_RUN))
+
+
+class Sampler:
+    """Samples this process every `interval` seconds, and hands the samples on about once a second.
+
+    A signal that is costly to read is read less often, so that the thread stays under 1 % of a core;
+    containers are counted at checkpoints only.
+
+    Args:
+        interval: seconds between two samples.
+        clock: of the run.
+        origin: what the clock showed when the run began.
+        iteration: returns how many iterations have run; called from the sampler's thread.
+        phase: returns the name of the current phase; called from the sampler's thread.
+        deliver: takes the samples, in order, mostly on the sampler's thread; one call at a time.
+        signals: what to read; by default this process's.
+    """
+
+    def __init__(
+        self,
+        interval: float,
+        clock: Clock,
+        origin: float,
+        iteration: Callable[[], int],
+        phase: Callable[[], str],
+        deliver: Deliver,
+        signals: Signals | None = None,
+    ) -> None:
+        self.cpu_seconds = 0.0
+        self._interval = interval
+        self._clock = clock
+        self._origin = origin
+        self._iteration = iteration
+        self._phase = phase
+        self._deliver = deliver
+        self._signals = signals or open_signals()
+        self._rare = (
+            Paced(self._signals.malloc_used, SHARE_PER_SIGNAL),
+            Paced(self._signals.blocks, SHARE_PER_SIGNAL),
+            Paced(self._signals.fds, SHARE_PER_SIGNAL),
+            Paced(self._signals.threads, SHARE_PER_SIGNAL),
+            Paced(self._signals.children, SHARE_PER_SIGNAL),
+        )
+        self._system = Paced(self._signals.system_percent, SHARE_PER_SIGNAL)
+        self._columns = Columns(CAPACITY)
+        self._writing = threading.Lock()
+        self._delivering = threading.Lock()
+        self._stopping = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="resilience-sampler", daemon=True)
+
+    def start(self) -> None:
+        """Begin to sample; a sampler starts once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop sampling and deliver what is left; raise what the thread failed with. May be called again."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._signals.close()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        self._hand_on()
+
+    def checkpoint(self) -> float:
+        """Collect garbage, then read every signal; return the seconds that this took.
+
+        Call it from the test's thread between two iterations; it does nothing after stop().
+        """
+        if self._stopping.is_set():
+            return 0.0
+        began = self._clock.now()
+        gc.collect()
+        read = self._signals
+        size = read.rss(), read.malloc_used(), read.blocks()
+        counts = read.fds(), read.threads(), read.children()
+        self._record((*size, read.gc_objects(), *counts), read.system_percent(), checkpoint=True)
+        return self._clock.now() - began
+
+    def sample(self) -> None:
+        """Take one ordinary sample, as the thread does at each interval."""
+        now = self._clock.now()
+        malloc_used, blocks, fds, threads, children = (paced.read(now) for paced in self._rare)
+        counts = self._signals.rss(), malloc_used, blocks, None, fds, threads, children
+        self._record(counts, self._system.read(now), checkpoint=False)
+
+    def _run(self) -> None:
+        try:
+            self._loop()
+        except BaseException as failure:
+            self._failure = failure
+
+    def _loop(self) -> None:
+        due = deliver_at = self._clock.now()
+        while not self._clock.wait(self._stopping, due - self._clock.now()):
+            self.sample()
+            now = self._clock.now()
+            if now >= deliver_at:
+                self._hand_on()
+                deliver_at = now + DELIVERY_SECONDS
+            due = max(due + self._interval, now)
+            self.cpu_seconds = time.thread_time()
+
+    def _record(self, counts: tuple[int | None, ...], system: float | None, checkpoint: bool) -> None:
+        phase, iteration = self._phase(), self._iteration()
+        if self._columns.full:
+            self._hand_on()
+        with self._writing:
+            at = self._clock.now() - self._origin
+            self._columns.append(at, phase, iteration, counts, system, checkpoint)
+
+    def _hand_on(self) -> None:
+        with self._delivering:
+            with self._writing:
+                samples = self._columns.drain()
+            if samples:
+                self._deliver(samples)
