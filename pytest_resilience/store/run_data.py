@@ -37,6 +37,13 @@ class RunData:
         """Return the phase of that name, if the run got as far as planning it."""
         return next((phase for phase in self.phases if phase.name == name), None)
 
+    def window(self, name: str) -> tuple[float, float] | None:
+        """Return start and end of a phase, up to now if it is running; None if it never began."""
+        phase = self.phase(name)
+        if phase is None or phase.started is None:
+            return None
+        return phase.started, self.elapsed if phase.ended is None else phase.ended
+
     @property
     def elapsed(self) -> float:
         """Return the seconds from the start of the run to its end, or to the last thing that it recorded."""

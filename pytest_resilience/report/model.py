@@ -1,0 +1,254 @@
+"""The report of a run: one model that every form of it shows, built from what the run recorded."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pytest_resilience.breakers.records import BreakerResult, Cascade
+from pytest_resilience.chaos.records import ChaosEvent, NotRun, Seam
+from pytest_resilience.memory.records import Leak
+from pytest_resilience.soak.criteria import Overall, overall
+from pytest_resilience.soak.event_recovery import recovery_of
+from pytest_resilience.soak.evidence import UNREACHED_FIX
+from pytest_resilience.soak.phases import PhaseName
+from pytest_resilience.store.records import Failure, Phase, Tally, Verdict
+from pytest_resilience.store.run_data import RunData
+from pytest_resilience.units import MIB, SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseRow:
+    """A phase, and when it really ran; `seconds` is None if it did not."""
+
+    name: str
+    status: str
+    planned_seconds: float
+    started: float | None
+    ended: float | None
+    seconds: float | None
+    iterations: int
+    failures: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionRow:
+    """A judged criterion; `observed` is a boolean where the limit is a yes or a no."""
+
+    criterion: str
+    verdict: str
+    observed: float | bool | None
+    limit: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An injection; `outcome` is recovered, not recovered, undecided or never fired.
+
+    `recovery_seconds` is from the removal to recovery, `waited_seconds` the time waited for it in vain.
+    """
+
+    event_id: str
+    scenario: str
+    service: str
+    impact: str
+    seed: int
+    parameters: str
+    armed_at: float
+    removed_at: float | None
+    reached: int
+    fired: int
+    outcome: str
+    recovery_seconds: float | None
+    waited_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnreachedSeam:
+    """A seam that the suite never calls, so that no fault can fire there."""
+
+    service: str
+    target: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class TestRow:
+    """What a soak test did in the whole run; latencies in seconds, in the baseline and after chaos."""
+
+    __test__ = False
+
+    test: str
+    iterations: int
+    failures: int
+    failures_in_faults: int
+    skipped: int
+    median: float | None
+    p95: float | None
+    median_after: float | None
+    p95_after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that is told about a run; None is a value that could not be measured."""
+
+    test_id: str
+    overall_result: Overall
+    exit_criteria_met: bool
+    test_duration_hours: float
+    memory_leak_detected: bool | None
+    phases_completed: tuple[str, ...]
+    chaos_events_triggered: int
+    successful_recoveries: int
+    recovery_success_rate: float | None
+    memory_growth_percent: float | None
+    max_memory_usage_mb: float | None
+    circuit_breaker_tests_passed: int
+    cascading_failure_recovery: bool | None
+    started_utc: str
+    status: str
+    reason: str
+    seed: int
+    intensity: str
+    command: str
+    planned_seconds: float
+    seconds: float
+    iterations: int
+    settings: str
+    environment: str
+    phases: tuple[PhaseRow, ...]
+    criteria: tuple[CriterionRow, ...]
+    events: tuple[EventRow, ...]
+    seams: tuple[Seam, ...]
+    seams_never_reached: tuple[UnreachedSeam, ...]
+    not_run: tuple[NotRun, ...]
+    tests: tuple[TestRow, ...]
+    failures: tuple[Failure, ...]
+    breakers: tuple[BreakerResult, ...]
+    cascades: tuple[Cascade, ...]
+    leaks: tuple[Leak, ...]
+
+
+def build(data: RunData) -> Report:
+    """Build the report of a run, also of one that was killed: then its criteria are not judged yet."""
+    run, seconds = data.run, data.elapsed
+    criteria = tuple(map(_criterion, data.verdicts))
+    observed = {row.criterion: row.observed for row in criteria}
+    events = tuple(_event(event, seconds) for event in data.events)
+    result = overall(data.verdicts, run)
+    return Report(
+        test_id=run.test_id,
+        overall_result=result,
+        exit_criteria_met=result == "PASSED",
+        test_duration_hours=seconds / SECONDS["h"],
+        memory_leak_detected=_answer(observed.get("memory_leak_detected")),
+        phases_completed=tuple(phase.name for phase in data.phases if phase.status == "done"),
+        chaos_events_triggered=sum(event.fired > 0 for event in events),
+        successful_recoveries=sum(event.outcome == "recovered" for event in events),
+        recovery_success_rate=observed.get("recovery_success_rate"),
+        memory_growth_percent=observed.get("memory_growth_percent"),
+        max_memory_usage_mb=max((sample.rss / MIB for sample in data.samples), default=None),
+        circuit_breaker_tests_passed=sum(one.verdict == "passed" for one in data.breaker_results),
+        cascading_failure_recovery=_answer(observed.get("cascade_recovery")),
+        started_utc=run.started_utc,
+        status=run.status,
+        reason=run.reason,
+        seed=run.seed,
+        intensity=run.intensity,
+        command=run.command,
+        planned_seconds=run.duration_seconds,
+        seconds=seconds,
+        iterations=sum(tally.iterations for tally in data.tallies),
+        settings=run.settings,
+        environment=run.environment,
+        phases=_phases(data),
+        criteria=criteria,
+        events=events,
+        seams=data.seams,
+        seams_never_reached=tuple(
+            UnreachedSeam(seam.service, seam.target, UNREACHED_FIX) for seam in data.seams if not seam.reached
+        ),
+        not_run=data.not_run,
+        tests=_tests(data.tallies),
+        failures=tuple(sorted(data.failures, key=lambda failure: (bool(failure.event_id), -failure.count))),
+        breakers=data.breaker_results,
+        cascades=data.cascades,
+        leaks=data.leaks,
+    )
+
+
+def _criterion(verdict: Verdict) -> CriterionRow:
+    observed: float | bool | None = verdict.observed
+    if observed is not None and verdict.limit.endswith(("yes", "no")):
+        observed = bool(observed)
+    return CriterionRow(verdict.criterion, verdict.verdict, observed, verdict.limit, verdict.detail)
+
+
+def _answer(observed: float | bool | None) -> bool | None:
+    return None if observed is None else bool(observed)
+
+
+def _phases(data: RunData) -> tuple[PhaseRow, ...]:
+    return tuple(
+        _phase(phase, [tally for tally in data.tallies if tally.phase == phase.name], data.elapsed)
+        for phase in sorted(data.phases, key=lambda phase: phase.position)
+    )
+
+
+def _phase(phase: Phase, tallies: Iterable[Tally], elapsed: float) -> PhaseRow:
+    ended = elapsed if phase.ended is None else phase.ended
+    counted = [(tally.iterations, tally.failures) for tally in tallies]
+    return PhaseRow(
+        name=phase.name,
+        status=phase.status,
+        planned_seconds=phase.budget_seconds,
+        started=phase.started,
+        ended=phase.ended,
+        seconds=None if phase.started is None else max(0.0, ended - phase.started),
+        iterations=sum(iterations for iterations, _ in counted),
+        failures=sum(failures for _, failures in counted),
+        reason=phase.reason,
+    )
+
+
+def _event(event: ChaosEvent, elapsed: float) -> EventRow:
+    recovery = recovery_of(event, elapsed)
+    back = event.recovered_at is not None
+    return EventRow(
+        event_id=event.event_id,
+        scenario=event.scenario,
+        service=event.service,
+        impact=event.impact,
+        seed=event.seed,
+        parameters=event.parameters,
+        armed_at=event.armed_at,
+        removed_at=event.removed_at,
+        reached=event.reached,
+        fired=event.fired,
+        outcome=recovery.outcome if event.fired else "never fired",
+        recovery_seconds=recovery.seconds if back and event.fired else None,
+        waited_seconds=recovery.seconds if event.fired and not back else None,
+    )
+
+
+def _tests(tallies: Iterable[Tally]) -> tuple[TestRow, ...]:
+    by_test: dict[str, dict[str, Tally]] = {}
+    for tally in tallies:
+        by_test.setdefault(tally.test, {})[tally.phase] = tally
+    return tuple(_test(test, by_phase) for test, by_phase in by_test.items())
+
+
+def _test(test: str, by_phase: Mapping[str, Tally]) -> TestRow:
+    before, after = by_phase.get(PhaseName.BASELINE), by_phase.get(PhaseName.RECOVERY)
+    return TestRow(
+        test=test,
+        iterations=sum(tally.iterations for tally in by_phase.values()),
+        failures=sum(tally.failures for tally in by_phase.values()),
+        failures_in_faults=sum(tally.failures_in_faults for tally in by_phase.values()),
+        skipped=sum(tally.skipped for tally in by_phase.values()),
+        median=before.median if before else None,
+        p95=before.p95 if before else None,
+        median_after=after.median if after else None,
+        p95_after=after.p95 if after else None,
+    )

@@ -1,0 +1,168 @@
+"""The report as lines for a terminal or a CI log: the worst first, and last the result and the way on."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import chain
+
+from pytest_resilience.report.model import CriterionRow, EventRow, PhaseRow, Report
+from pytest_resilience.report.table import WIDTH, table
+from pytest_resilience.store.records import Failure
+from pytest_resilience.units import format_duration
+
+SEVERITY = ("unmet", "inconclusive", "warning", "met", "not_applicable")
+MOST_EVENTS = 30
+MOST_FAILURES = 3
+MOST_LINES = 8
+
+
+def lines(report: Report) -> list[str]:
+    """Return the section, without a title of its own."""
+    blocks = (
+        _head(report),
+        _phases(report.phases),
+        _criteria(report.criteria),
+        _events(report.events),
+        _unreached(report),
+        _not_run(report),
+        _failures(report),
+        _result(report),
+    )
+    return list(chain.from_iterable(["", *block] for block in blocks if block))[1:]
+
+
+def _head(report: Report) -> list[str]:
+    took = f"{format_duration(report.seconds)} of {format_duration(report.planned_seconds)}"
+    did = f"{report.iterations:,} iterations of {len(report.tests)} tests"
+    return [f"{report.test_id}: {took}, {did}, seed {report.seed}, intensity {report.intensity}"]
+
+
+def _phases(phases: Sequence[PhaseRow]) -> list[str]:
+    header = ("phase", "status", "planned", "took", "iterations", "failures", "reason")
+    rows = [
+        (
+            phase.name,
+            phase.status,
+            format_duration(phase.planned_seconds) if phase.planned_seconds else "",
+            _duration(phase.seconds),
+            f"{phase.iterations:,}" if phase.iterations else "",
+            f"{phase.failures:,}" if phase.failures else "",
+            phase.reason,
+        )
+        for phase in phases
+    ]
+    return table(header, rows, numbers=("planned", "took", "iterations", "failures"))
+
+
+def _criteria(criteria: Sequence[CriterionRow]) -> list[str]:
+    header = ("verdict", "criterion", "observed", "limit", "detail")
+    rows = [
+        (row.verdict.replace("_", " "), row.criterion, _observed(row.observed), row.limit, row.detail)
+        for row in sorted(criteria, key=lambda row: SEVERITY.index(row.verdict))
+    ]
+    return table(header, rows, numbers=("observed",))
+
+
+def _observed(value: float | bool | None) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _events(events: Sequence[EventRow]) -> list[str]:
+    shown = events
+    if len(events) > MOST_EVENTS:
+        shown = [event for event in events if event.outcome != "recovered"]
+    header = ("event", "scenario", "service", "reached", "fired", "recovered in")
+    rows = [
+        (
+            event.event_id,
+            event.scenario,
+            event.service,
+            f"{event.reached:,}",
+            f"{event.fired:,}",
+            _recovered_in(event),
+        )
+        for event in shown
+    ]
+    found = table(header, rows, numbers=("reached", "fired"))
+    hidden = len(events) - len(shown)
+    return [*found, f"{hidden} events recovered; report.json lists them."] if hidden else found
+
+
+def _recovered_in(event: EventRow) -> str:
+    if event.recovery_seconds is not None:
+        late = "" if event.outcome == "recovered" else " (too late)"
+        return f"{_duration(event.recovery_seconds)}{late}"
+    if event.waited_seconds is None:
+        return event.outcome
+    return f"{event.outcome} (waited {_duration(event.waited_seconds)})"
+
+
+def _unreached(report: Report) -> list[str]:
+    rows = [(seam.service, seam.target, seam.fix) for seam in report.seams_never_reached]
+    return table(("service", "seam never reached", "what to do"), rows)
+
+
+def _not_run(report: Report) -> list[str]:
+    """Group what has the same reason."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for one in report.not_run:
+        why = one.reason + (f": {one.fix}" if one.fix else "")
+        grouped.setdefault((one.service, why), []).append(one.scenario)
+    rows = [(service, ", ".join(scenarios), why) for (service, why), scenarios in grouped.items()]
+    return table(("service", "not run", "why"), rows)
+
+
+def _failures(report: Report) -> list[str]:
+    """Show first texts of failures that no fault excuses; count the others."""
+    bad = {event.event_id for event in report.events if event.outcome == "not recovered"}
+    shown = [one for one in report.failures if not one.event_id or one.event_id in bad]
+    block = list(chain.from_iterable(map(_failure, shown[:MOST_FAILURES])))
+    more = len(shown) - MOST_FAILURES
+    if more > 0:
+        block.append(f"{more} more kinds of failures: see report.json.")
+    excused = sum(one.count for one in report.failures) - sum(one.count for one in shown)
+    if excused:
+        block.append(f"{excused:,} iterations failed under faults.")
+    return block
+
+
+def _failure(failure: Failure) -> list[str]:
+    where = f"under {failure.event_id}" if failure.event_id else "outside faults"
+    first = f"first at {format_duration(failure.first_at)} in {failure.phase} ({failure.stage})"
+    text = failure.text.splitlines()
+    left = len(text) - MOST_LINES
+    return [
+        f"{failure.test} failed {failure.count:,}x {where}, {first}",
+        *([f"    … {left} lines before, in report.json"] if left > 0 else []),
+        *(f"    {_shortened(line)}" for line in text[-MOST_LINES:]),
+    ]
+
+
+def _result(report: Report) -> list[str]:
+    return [
+        *_ending(report),
+        f"{report.overall_result}: {_counts(row.verdict for row in report.criteria)}",
+        *([f"Repeat with: {report.command}"] if report.command else []),
+    ]
+
+
+def _ending(report: Report) -> list[str]:
+    if report.status == "complete":
+        return []
+    ended = "did not end properly" if report.status == "running" else f"was {report.status}"
+    return [f"The run {ended}{f': {report.reason}' if report.reason else ''}."]
+
+
+def _counts(verdicts: Iterable[str]) -> str:
+    counts = Counter(verdicts)
+    named = [f"{counts[name]} {name.replace('_', ' ')}" for name in SEVERITY if counts[name]]
+    return f"criteria {', '.join(named)}" if named else "no criterion was judged"
+
+
+def _duration(seconds: float | None) -> str:
+    return "" if seconds is None else format_duration(seconds)
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= WIDTH - 4 else f"{line[: WIDTH - 5]}…"

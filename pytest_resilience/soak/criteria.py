@@ -1,0 +1,173 @@
+"""The exit criteria as one table, and how the evidence of a run is judged by them."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from pytest_resilience.settings import Settings
+from pytest_resilience.soak import evidence, memory_evidence
+from pytest_resilience.soak.criteria_lines import Limit, parse_lines
+from pytest_resilience.soak.evidence import Evidence, Finding, Missing
+from pytest_resilience.soak.phases import PhaseName
+from pytest_resilience.store.records import Run, Verdict
+from pytest_resilience.store.run_data import RunData
+
+Overall: TypeAlias = Literal["PASSED", "FAILED", "PARTIAL"]
+
+
+class Subject(StrEnum):
+    """What a criterion is about; without its subject it is not applicable."""
+
+    RUN = "the run"
+    CHAOS = "chaos"
+    BREAKERS = "circuit breaker testing"
+    CASCADES = "cascade testing"
+    MEMORY = "memory monitoring"
+    MEMORY_SOAK = "the memory soak"
+    RECOVERY = "recovery validation"
+
+
+# A skipped phase says why its subject is not there.
+PHASES_OF: Mapping[Subject, PhaseName] = MappingProxyType(
+    {
+        Subject.CHAOS: PhaseName.CHAOS,
+        Subject.BREAKERS: PhaseName.BREAKERS,
+        Subject.CASCADES: PhaseName.CASCADES,
+        Subject.MEMORY_SOAK: PhaseName.MEMORY,
+        Subject.RECOVERY: PhaseName.RECOVERY,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One row: its default limit, what it is about, and how the records of a run are read for it."""
+
+    default: Limit
+    subject: Subject
+    find: Callable[[RunData], Evidence]
+
+
+GROWTH = Limit(
+    "memory_growth_percent",
+    "<",
+    Settings.memory_growth_threshold_percent,
+    warning_to=Settings.max_memory_growth_percent,
+)
+SYSTEM_MEMORY = Limit("system_memory_percent", "<", Settings.max_system_memory_percent)
+RECOVERY_RATE = Limit("recovery_success_rate", ">=", Settings.min_recovery_success_rate)
+
+CRITERIA = (
+    Criterion(Limit("failures_outside_faults", "==", 0), Subject.RUN, evidence.failures_outside_faults),
+    Criterion(RECOVERY_RATE, Subject.CHAOS, evidence.recovery_success_rate),
+    Criterion(Limit("mean_recovery_seconds", "<", 30), Subject.CHAOS, evidence.mean_recovery_seconds),
+    Criterion(GROWTH, Subject.MEMORY_SOAK, memory_evidence.memory_growth_percent),
+    Criterion(
+        Limit("memory_leak_detected", "==", False), Subject.MEMORY_SOAK, memory_evidence.memory_leak_detected
+    ),
+    Criterion(SYSTEM_MEMORY, Subject.MEMORY, memory_evidence.system_memory_percent),
+    Criterion(Limit("circuit_breakers", "==", True), Subject.BREAKERS, evidence.circuit_breakers),
+    Criterion(Limit("cascade_recovery", "==", True), Subject.CASCADES, evidence.cascade_recovery),
+    Criterion(Limit("permanent_degradation", "==", False), Subject.RECOVERY, evidence.permanent_degradation),
+    Criterion(Limit("injection_seconds", "<", 0.5), Subject.CHAOS, evidence.injection_seconds),
+    Criterion(
+        Limit("breaker_transition_seconds", "<", 0.1), Subject.BREAKERS, evidence.breaker_transition_seconds
+    ),
+    Criterion(
+        Limit("monitoring_overhead_percent", "<", 5), Subject.RUN, memory_evidence.monitoring_overhead_percent
+    ),
+)
+DEFAULT_LIMITS: Mapping[str, Limit] = MappingProxyType(
+    {one.default.criterion: one.default for one in CRITERIA}
+)
+
+
+def limits_of(settings: Settings) -> Mapping[str, Limit]:
+    """Return the limit of each criterion: lines of resilience_criteria, else single options, else defaults.
+
+    Raise SettingsError for a wrong line.
+    """
+    growth = replace(
+        GROWTH,
+        value=settings.memory_growth_threshold_percent,
+        warning_to=settings.max_memory_growth_percent,
+    )
+    options = (
+        growth,
+        replace(SYSTEM_MEMORY, value=settings.max_system_memory_percent),
+        replace(RECOVERY_RATE, value=settings.min_recovery_success_rate),
+    )
+    lines = parse_lines(settings.criteria_lines, DEFAULT_LIMITS)
+    return {**DEFAULT_LIMITS, **{limit.criterion: limit for limit in options}, **lines}
+
+
+def switched_off(settings: Settings) -> frozenset[Subject]:
+    """Return the subjects that the user switched off."""
+    switches = {
+        Subject.CHAOS: settings.enable_chaos_testing,
+        Subject.BREAKERS: settings.enable_circuit_breaker_testing,
+        Subject.CASCADES: settings.enable_cascading_failure_testing,
+        Subject.MEMORY: settings.enable_memory_monitoring,
+        Subject.MEMORY_SOAK: settings.enable_memory_monitoring,
+    }
+    return frozenset(subject for subject, on in switches.items() if not on)
+
+
+def judge(
+    data: RunData,
+    limits: Mapping[str, Limit] = DEFAULT_LIMITS,
+    off: Collection[Subject] = (),
+    criteria: Iterable[Criterion] = CRITERIA,
+) -> tuple[Verdict, ...]:
+    """Judge the records of a run by each criterion; one that `limits` does not name has its default."""
+    rows = ((row, limits.get(row.default.criterion, row.default)) for row in criteria)
+    return tuple(_verdict(row, limit, data, off) for row, limit in rows)
+
+
+def overall(verdicts: Collection[Verdict], run: Run) -> Overall:
+    """Sum up a run that has ended."""
+    grades = {verdict.verdict for verdict in verdicts}
+    if "unmet" in grades:
+        return "FAILED"
+    partial = run.status != "complete" or not verdicts or "inconclusive" in grades
+    return "PARTIAL" if partial else "PASSED"
+
+
+def _verdict(row: Criterion, limit: Limit, data: RunData, off: Collection[Subject]) -> Verdict:
+    absent = _absent(row.subject, data, off)
+    if absent:
+        return Verdict(limit.criterion, "not_applicable", None, limit.bound, absent)
+    found = row.find(data)
+    if isinstance(found, Missing):
+        return Verdict(limit.criterion, "inconclusive", None, limit.bound, found.reason)
+    grade = _grade(limit, found)
+    return Verdict(limit.criterion, grade, float(found.low), limit.bound, _sentence(limit, found, grade))
+
+
+def _absent(subject: Subject, data: RunData, off: Collection[Subject]) -> str:
+    """Return why the subject is not there, or an empty string."""
+    if subject in off:
+        return f"{subject} is switched off"
+    name = PHASES_OF.get(subject)
+    phase = data.phase(name) if name else None
+    return phase.reason if phase and phase.status == "skipped" else ""
+
+
+def _grade(limit: Limit, found: Finding) -> str:
+    """Judge both ends of what the value may be; where they disagree, the run has not decided it."""
+    if limit.holds(found.low) != limit.holds(found.high):
+        return "inconclusive"
+    if limit.holds(found.low):
+        return "met"
+    tolerated = limit.warning_to is not None and (found.fades or limit.warns(found.high))
+    return "warning" if tolerated else "unmet"
+
+
+def _sentence(limit: Limit, found: Finding, grade: str) -> str:
+    """Write the fact, by how much it misses the limit, and why."""
+    numbers = ""
+    if grade in ("unmet", "warning") and not isinstance(limit.value, bool):
+        numbers = f" ({limit.show(found.low)}, limit {limit.bound})"
+    return f"{found.fact}{numbers}" + (f": {found.because}" if found.because else "")

@@ -1,0 +1,226 @@
+"""What the records of a run say about each exit criterion: facts with numbers and names, no limits yet."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TypeAlias
+
+from pytest_resilience.breakers.records import BreakerResult, Cascade
+from pytest_resilience.soak.event_recovery import EventRecovery, describe_event, recovery_of
+from pytest_resilience.soak.phases import PhaseName
+from pytest_resilience.soak.recovery import SLACK_SECONDS
+from pytest_resilience.store.records import Tally
+from pytest_resilience.store.run_data import RunData
+from pytest_resilience.units import format_duration
+
+UNREACHED_FIX = "Call it in a soak test, or take it out of Service(calls=[…])."
+MOST_SERVICES_DOWN = 5
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A value that lies between `low` and `high`, which are equal once everything is known.
+
+    Args:
+        low, high: the value; 1 and 0 are yes and no.
+        fact: the value in words.
+        because: what explains it, by name; empty where there is nothing to explain.
+        fades: a growth that ends by itself.
+    """
+
+    low: float
+    high: float
+    fact: str
+    because: str = ""
+    fades: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Why there is no value, and what would give one."""
+
+    reason: str
+
+
+Evidence: TypeAlias = Finding | Missing
+
+
+def known(value: float, fact: str, because: str = "", *, fades: bool = False) -> Finding:
+    """Return a finding whose value is certain."""
+    return Finding(value, value, fact, because, fades)
+
+
+# The suite
+
+
+def failures_outside_faults(data: RunData) -> Evidence:
+    """Count the failures that overlap no event."""
+    iterations = sum(tally.iterations - tally.skipped for tally in data.tallies)
+    if not iterations:
+        return Missing("no iteration of a soak test was run")
+    failures = [failure for failure in data.failures if not failure.event_id]
+    count = sum(failure.count for failure in failures)
+    named = (f"{one.test} {one.count}x in {one.phase} ({_first_line(one.crash)})" for one in failures)
+    return known(count, f"{count} of {iterations} iterations failed outside faults", _listed(named))
+
+
+def permanent_degradation(data: RunData) -> Evidence:
+    """Compare each test after chaos with itself before: pass rate, and median latency."""
+    before, after = _tallies(data, PhaseName.BASELINE), _tallies(data, PhaseName.RECOVERY)
+    if not before:
+        return Missing(f"no test was run in {PhaseName.BASELINE}")
+    lost = [test for test in before if test not in after]
+    worse = [text for test in after if test in before and (text := _degraded(before[test], after[test]))]
+    if lost and not worse:
+        return Missing(f"{_listed(lost)} was not run in {PhaseName.RECOVERY}: a longer soak gives it time")
+    fact = f"{len(worse)} of {len(before)} tests are worse after chaos than before"
+    return known(bool(worse), fact, _listed(worse))
+
+
+def _tallies(data: RunData, phase: str) -> dict[str, Tally]:
+    return {one.test: one for one in data.tallies if one.phase == phase and one.iterations > one.skipped}
+
+
+def _degraded(before: Tally, after: Tally) -> str:
+    rates = _pass_rate(before), _pass_rate(after)
+    if rates[1] < rates[0]:
+        return f"{after.test} passes {rates[1]:.1%}, before {rates[0]:.1%}"
+    limit = max(2 * before.p95, before.median + SLACK_SECONDS)
+    if after.median > limit:
+        took = f"{format_duration(after.median)}, before {format_duration(before.median)}"
+        return f"{after.test} takes {took} (limit {format_duration(limit)})"
+    return ""
+
+
+def _pass_rate(tally: Tally) -> float:
+    outside = tally.iterations - tally.skipped - tally.failures_in_faults
+    return 1 - (tally.failures - tally.failures_in_faults) / outside if outside else 1.0
+
+
+# Chaos
+
+
+def recovery_success_rate(data: RunData) -> Evidence:
+    """Count the fired events after which the suite was back within their limit."""
+    recoveries = fired_events(data)
+    if not recoveries:
+        return Missing(_nothing_fired(data))
+    good = sum(one.outcome == "recovered" for one in recoveries)
+    open_ones = sum(one.outcome == "undecided" for one in recoveries)
+    fact = f"{good} of {len(recoveries)} fired events recovered"
+    return Finding(
+        good / len(recoveries), (good + open_ones) / len(recoveries), fact, _listed(_unrecovered(recoveries))
+    )
+
+
+def mean_recovery_seconds(data: RunData) -> Evidence:
+    """Average the recoveries of the fired events; one that never recovered counts with the time waited."""
+    recoveries = fired_events(data)
+    if not recoveries:
+        return Missing(_nothing_fired(data))
+    mean = fmean(one.seconds for one in recoveries)
+    undecided = any(one.outcome == "undecided" for one in recoveries)
+    slowest = max(recoveries, key=lambda one: one.seconds)
+    fact = f"mean of {len(recoveries)} fired events, slowest {format_duration(slowest.seconds)}"
+    fact += f" after {describe_event(slowest.event)}"
+    return Finding(mean, math.inf if undecided else mean, fact, _listed(_unrecovered(recoveries)))
+
+
+def injection_seconds(data: RunData) -> Evidence:
+    """Take the slowest injection."""
+    if not data.events:
+        return Missing(_nothing_fired(data))
+    slowest = max(data.events, key=lambda event: event.injection_seconds)
+    fact = f"slowest of {len(data.events)} injections: {describe_event(slowest)}"
+    return known(slowest.injection_seconds, f"{fact} in {format_duration(slowest.injection_seconds)}")
+
+
+def fired_events(data: RunData) -> list[EventRecovery]:
+    """Return how each event that fired ended."""
+    return [recovery_of(event, data.elapsed) for event in data.events if event.fired]
+
+
+def _unrecovered(recoveries: Iterable[EventRecovery]) -> list[str]:
+    return [one.sentence for one in recoveries if one.outcome != "recovered"]
+
+
+def _nothing_fired(data: RunData) -> str:
+    unreached = [f"{seam.target} of {seam.service}" for seam in data.seams if not seam.reached]
+    if unreached:
+        return f"no fault fired: the suite never reaches {_listed(unreached)}. {UNREACHED_FIX}"
+    if data.events:
+        reached = sum(event.reached for event in data.events)
+        named = _listed(map(describe_event, data.events))
+        return f"no fault fired: {named} reached {reached} calls. Give CHAOS_INJECTION more time."
+    why = "; ".join(dict.fromkeys(f"{one.reason}. {one.fix}".strip() for one in data.not_run))
+    return f"no fault was injected: {why or 'the run ended before'}"
+
+
+# Breakers
+
+
+def circuit_breakers(data: RunData) -> Evidence:
+    """Ask whether each scenario that a breaker can be put through passed; they end with it closed."""
+    judged = [one for one in data.breaker_results if one.verdict != "not_applicable"]
+    if not judged:
+        return Missing(f"no scenario was run on a breaker ({_why_not(data, PhaseName.BREAKERS)})")
+    failed = [one for one in judged if one.verdict != "passed"]
+    fact = f"{len(judged) - len(failed)} of {len(judged)} applicable scenarios passed on {_breakers(judged)}"
+    return known(
+        not failed, fact, _listed(f"{one.scenario} on {one.breaker}: {one.detail}" for one in failed)
+    )
+
+
+def breaker_transition_seconds(data: RunData) -> Evidence:
+    """Take the 99th percentile of what a state change costs the call that causes it."""
+    if not data.transitions:
+        return Missing(f"no state change of a breaker was measured ({_why_not(data, PhaseName.BREAKERS)})")
+    ordered = sorted(data.transitions, key=lambda transition: transition.seconds)
+    p99 = ordered[math.ceil(0.99 * len(ordered)) - 1]
+    longest = ordered[-1]
+    fact = f"p99 of {len(ordered)} state changes, longest {longest.change} of {longest.breaker}"
+    return known(p99.seconds, f"{fact} in {1000 * longest.seconds:.3g} ms")
+
+
+def cascade_recovery(data: RunData) -> Evidence:
+    """Ask whether the services are back after each cascade, and never too many were down at once."""
+    judged = [one for one in data.cascades if one.verdict != "not_applicable"]
+    if not judged:
+        return Missing(f"no cascade was run ({_why_not(data, PhaseName.CASCADES)})")
+    bad = [text for one in judged if (text := _unrecovered_cascade(one))]
+    down = max(one.services_down for one in judged)
+    fact = f"{len(judged) - len(bad)} of {len(judged)} cascades recovered, at most {down} services down"
+    return known(not bad, fact, _listed(bad))
+
+
+def _unrecovered_cascade(cascade: Cascade) -> str:
+    if cascade.verdict != "passed":
+        return f"{cascade.kind}: {cascade.detail}"
+    if cascade.services_down > MOST_SERVICES_DOWN:
+        return f"{cascade.kind} took {cascade.services_down} services down (limit {MOST_SERVICES_DOWN})"
+    return ""
+
+
+def _breakers(results: Iterable[BreakerResult]) -> str:
+    return _listed(dict.fromkeys(one.breaker for one in results))
+
+
+# Words
+
+
+def _why_not(data: RunData, name: PhaseName) -> str:
+    phase = data.phase(name)
+    status = phase.status if phase else "planned"
+    return f"{name} was not reached" if status == "planned" else f"{name} is {status}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    everything: Sequence[str] = tuple(names)
+    more = len(everything) - MOST_NAMED
+    return "; ".join([*everything[:MOST_NAMED], *([f"{more} more"] if more > 0 else [])])
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
