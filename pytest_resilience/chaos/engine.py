@@ -14,6 +14,8 @@ from pytest_resilience.clock import Clock, SystemClock
 from pytest_resilience.errors import ScenarioError, did_you_mean
 from pytest_resilience.services import Service, index_services
 
+__all__ = ["Chaos", "Injection", "Watch"]
+
 
 class Chaos:
     """Injects faults into the calls of declared services.

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from pytest_resilience.chaos.records import NotRun
 from pytest_resilience.errors import ScenarioError, did_you_mean, requirement
@@ -15,24 +14,22 @@ TRIGGER_PARAMETERS = ("probability", "trigger")
 class Scenario:
     """A named fault plan.
 
-    `needs` are the fields of a service without which it cannot act, and the parameters that can stand in for
-    them; `parameters` are those of its fault. `available` is false for scenarios that act on more than calls.
+    `needs` are the fields of a service without which it cannot act, `parameters` those of its fault.
+    `available` is false for scenarios that act on more than calls.
     """
 
     name: str
     impact: str
     available: bool = False
-    needs: Mapping[str, str] = MappingProxyType({})
+    needs: tuple[str, ...] = ("calls",)
     parameters: tuple[str, ...] = ()
 
 
-_ERRORS = {"errors": "errors"}
-
 SCENARIOS = (
-    Scenario("provider_timeout", "medium", True, {"timeout": "timeout"}, ("timeout", "error")),
-    Scenario("valuation_exception", "high", True, _ERRORS, ("errors",)),
-    Scenario("latency_spike", "medium", True, {}, ("delay", "factor")),
-    Scenario("intermittent_errors", "medium", True, _ERRORS, ("errors",)),
+    Scenario("provider_timeout", "medium", True, ("calls", "timeout"), ("timeout", "error")),
+    Scenario("valuation_exception", "high", True, ("calls", "errors"), ("errors",)),
+    Scenario("latency_spike", "medium", True, ("calls",), ("delay", "factor")),
+    Scenario("intermittent_errors", "medium", True, ("calls", "errors"), ("errors",)),
     Scenario("memory_pressure", "high"),
     Scenario("cpu_saturation", "high"),
     Scenario("network_partition", "critical"),
@@ -101,12 +98,10 @@ def scenario_named(name: str) -> Scenario:
 def lacking(scenario: str, service: Service, given: Collection[str] = ()) -> NotRun | None:
     """Say what `service` must declare before `scenario` can act on it; None if nothing is missing.
 
-    `given` are parameters of the injection, which can stand in for a declaration.
+    `given` are parameters of the injection: each stands in for the field of its name.
     """
-    needs = {"calls": "", **scenario_named(scenario).needs}
-    missing = [
-        field for field, stand_in in needs.items() if not getattr(service, field) and stand_in not in given
-    ]
+    needs = scenario_named(scenario).needs
+    missing = [field for field in needs if not getattr(service, field) and field not in given]
     if not missing:
         return None
     declarations = ", ".join(_DECLARATIONS[field] for field in missing)

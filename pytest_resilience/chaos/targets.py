@@ -34,7 +34,7 @@ class CallSite:
 class _Found:
     owner: object
     name: str
-    value: object
+    value: Any
 
 
 def resolve(target: Target) -> CallSite:

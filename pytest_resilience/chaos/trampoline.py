@@ -36,12 +36,12 @@ _AROUND = """
   resilience__inner = '<inner>'
   if resilience__index % '<period>' in '<firing>':
    resilience__enter = '<enter>'
-   resilience__token = {await_} resilience__enter(resilience__index)
-   resilience__result = {await_} resilience__inner({arguments})
+   resilience__token = {await_}resilience__enter(resilience__index)
+   resilience__result = {await_}resilience__inner({arguments})
    resilience__leave = '<leave>'
-   {await_} resilience__leave(resilience__token)
+   {await_}resilience__leave(resilience__token)
    return resilience__result
-  return {await_} resilience__inner({arguments})
+  return {await_}resilience__inner({arguments})
 """
 
 _BEFORE = """
@@ -50,7 +50,7 @@ _BEFORE = """
   resilience__inner = '<inner>'
   if resilience__index % '<period>' in '<firing>':
    resilience__enter = '<enter>'
-   {await_} resilience__enter(resilience__index)
+   {await_}resilience__enter(resilience__index)
 """
 
 _DELEGATE = """
@@ -89,6 +89,8 @@ def closure():
   if 0: {free}
 {body}
 """
+
+_PLACES = ("<next>", "<period>", "<firing>", "<enter>", "<leave>", "<inner>")
 
 _MARK = ("pytest-resilience trampoline",)
 
@@ -187,7 +189,7 @@ def _shape(code: CodeType) -> _Shape:
 @lru_cache(maxsize=1024)
 def _template(shape: _Shape) -> _Template:
     awaiting = shape.kind in (Kind.COROUTINE, Kind.ASYNC_GENERATOR)
-    body = _BODIES[shape.kind].format(await_="await" if awaiting else "", arguments=shape.arguments)
+    body = _BODIES[shape.kind].format(await_="await " if awaiting else "", arguments=shape.arguments)
     source = _SOURCE.format(
         cells="".join(f"{name} = " for name in shape.free) + "None",
         define="async def" if awaiting else "def",
@@ -196,7 +198,7 @@ def _template(shape: _Shape) -> _Template:
         body=body,
     )
     code = _nested_code(_nested_code(compile(source, "<trampoline>", "exec", dont_inherit=True)))
-    places = ((place, name) for place, name in enumerate(code.co_consts) if isinstance(name, str))
+    places = ((place, name) for place, name in enumerate(code.co_consts) if name in _PLACES)
     return _Template(code.replace(co_linetable=_one_line(code)), tuple(places))
 
 
