@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pytest_resilience.errors import StoreError
 from pytest_resilience.store.codec import KINDS, encode
-from pytest_resilience.store.connection import choose_journal, open_to_write
+from pytest_resilience.store.connection import choose_journal, open_to_read, open_to_write
 from pytest_resilience.store.reader import read
 from pytest_resilience.store.records import Note, Phase, Record, Run
 from pytest_resilience.store.run_data import gather
@@ -148,6 +148,22 @@ def test_a_closed_run_is_one_plain_file(tmp_path: Path) -> None:
         assert read(tmp_path / "run.db").run == RUN
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_closing_while_somebody_reads(tmp_path: Path) -> None:
+    """A reader in the middle of a transaction neither delays the end of the run nor loses anything."""
+    path = tmp_path / "run.db"
+    store = RunStore(path)
+    store.put(RUN)
+    store.flush()
+    with closing(open_to_read(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM run").fetchall()
+        store.put(Note(1.0, "late"))
+        began = time.monotonic()
+        store.close()
+        assert time.monotonic() - began < 2
+    assert read(path).notes == (Note(1.0, "late"),)
 
 
 KILLED = """

@@ -9,10 +9,10 @@ NARROWEST = 40
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> list[str]:
-    """Return the lines of a table; columns in `numbers` are aligned to the right. No rows, no lines."""
+    """Return the lines of a table, with the columns in `numbers` aligned to the right; none if all is empty."""
     shown = [place for place in range(len(header)) if any(row[place] for row in rows)]
     cells = [[row[place] for place in shown] for row in (header, *rows)]
-    if not rows:
+    if not shown:
         return []
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     right = [header[place] in numbers for place in shown]

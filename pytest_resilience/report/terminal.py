@@ -56,7 +56,7 @@ def _phases(phases: Sequence[PhaseRow]) -> list[str]:
 def _criteria(criteria: Sequence[CriterionRow]) -> list[str]:
     header = ("verdict", "criterion", "observed", "limit", "detail")
     rows = [
-        (row.verdict.replace("_", " "), row.criterion, _observed(row.observed), row.limit, row.detail)
+        (_spaced(row.verdict), row.criterion, _observed(row.observed), row.limit, row.detail)
         for row in sorted(criteria, key=lambda row: SEVERITY.index(row.verdict))
     ]
     return table(header, rows, numbers=("observed",))
@@ -65,7 +65,11 @@ def _criteria(criteria: Sequence[CriterionRow]) -> list[str]:
 def _observed(value: float | bool | None) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "" if value is None else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if value is None:
+        return ""
+    if 0 < value < 0.001:
+        return "<0.001"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _events(events: Sequence[EventRow]) -> list[str]:
@@ -156,8 +160,12 @@ def _ending(report: Report) -> list[str]:
 
 def _counts(verdicts: Iterable[str]) -> str:
     counts = Counter(verdicts)
-    named = [f"{counts[name]} {name.replace('_', ' ')}" for name in SEVERITY if counts[name]]
-    return f"criteria {', '.join(named)}" if named else "no criterion was judged"
+    named = [f"{counts[name]} {_spaced(name)}" for name in SEVERITY if counts[name]]
+    return f"{', '.join(named)} of {counts.total()} criteria" if named else "no criterion was judged"
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _duration(seconds: float | None) -> str:

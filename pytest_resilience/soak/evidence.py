@@ -9,7 +9,7 @@ from typing import TypeAlias
 from pytest_resilience.breakers.records import BreakerResult, Cascade
 from pytest_resilience.soak.event_recovery import EventRecovery, describe_event, recovery_of
 from pytest_resilience.soak.phases import PhaseName
-from pytest_resilience.soak.recovery import SLACK_SECONDS
+from pytest_resilience.soak.recovery import longest_median
 from pytest_resilience.store.records import Tally
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import format_duration
@@ -87,7 +87,7 @@ def _degraded(before: Tally, after: Tally) -> str:
     rates = _pass_rate(before), _pass_rate(after)
     if rates[1] < rates[0]:
         return f"{after.test} passes {rates[1]:.1%}, before {rates[0]:.1%}"
-    limit = max(2 * before.p95, before.median + SLACK_SECONDS)
+    limit = longest_median(before.median, before.p95)
     if after.median > limit:
         took = f"{format_duration(after.median)}, before {format_duration(before.median)}"
         return f"{after.test} takes {took} (limit {format_duration(limit)})"
@@ -110,9 +110,8 @@ def recovery_success_rate(data: RunData) -> Evidence:
     good = sum(one.outcome == "recovered" for one in recoveries)
     open_ones = sum(one.outcome == "undecided" for one in recoveries)
     fact = f"{good} of {len(recoveries)} fired events recovered"
-    return Finding(
-        good / len(recoveries), (good + open_ones) / len(recoveries), fact, _listed(_unrecovered(recoveries))
-    )
+    because = _listed(one.sentence for one in recoveries if one.outcome != "recovered")
+    return Finding(good / len(recoveries), (good + open_ones) / len(recoveries), fact, because)
 
 
 def mean_recovery_seconds(data: RunData) -> Evidence:
@@ -121,11 +120,11 @@ def mean_recovery_seconds(data: RunData) -> Evidence:
     if not recoveries:
         return Missing(_nothing_fired(data))
     mean = fmean(one.seconds for one in recoveries)
-    undecided = any(one.outcome == "undecided" for one in recoveries)
+    undecided = [one for one in recoveries if one.outcome == "undecided"]
     slowest = max(recoveries, key=lambda one: one.seconds)
     fact = f"mean of {len(recoveries)} fired events, slowest {format_duration(slowest.seconds)}"
     fact += f" after {describe_event(slowest.event)}"
-    return Finding(mean, math.inf if undecided else mean, fact, _listed(_unrecovered(recoveries)))
+    return Finding(mean, math.inf if undecided else mean, fact, _listed(one.sentence for one in undecided))
 
 
 def injection_seconds(data: RunData) -> Evidence:
@@ -140,10 +139,6 @@ def injection_seconds(data: RunData) -> Evidence:
 def fired_events(data: RunData) -> list[EventRecovery]:
     """Return how each event that fired ended."""
     return [recovery_of(event, data.elapsed) for event in data.events if event.fired]
-
-
-def _unrecovered(recoveries: Iterable[EventRecovery]) -> list[str]:
-    return [one.sentence for one in recoveries if one.outcome != "recovered"]
 
 
 def _nothing_fired(data: RunData) -> str:
