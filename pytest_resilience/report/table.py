@@ -9,7 +9,7 @@ NARROWEST = 40
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> list[str]:
-    """Return the lines of a table, with the columns in `numbers` aligned to the right; none if all is empty."""
+    """Return the lines of a table, columns in `numbers` aligned to the right; none if all cells are empty."""
     shown = [place for place in range(len(header)) if any(row[place] for row in rows)]
     cells = [[row[place] for place in shown] for row in (header, *rows)]
     if not shown:
