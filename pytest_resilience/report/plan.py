@@ -1,11 +1,13 @@
 """What a soak would do, as lines for `--soak-plan`."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_resilience.report.table import table
 from pytest_resilience.services import Service
+from pytest_resilience.settings import Settings
 from pytest_resilience.soak.candidates import Candidate
+from pytest_resilience.soak.criteria import CRITERIA, Subject, switched_off
 from pytest_resilience.soak.criteria_lines import Limit
 from pytest_resilience.soak.phases import PHASES, PhaseName
 from pytest_resilience.units import format_duration
@@ -17,7 +19,7 @@ class Plan:
 
     Args:
         duration: in seconds; budgets: seconds of each timed phase.
-        without_subject: criteria that will have no data, and why.
+        unjudged: criteria that will have no data, and why.
     """
 
     duration: float
@@ -29,7 +31,23 @@ class Plan:
     candidates: Sequence[Candidate]
     budgets: Mapping[PhaseName, float]
     limits: Mapping[str, Limit]
-    without_subject: Mapping[str, str]
+    unjudged: Mapping[str, str]
+
+
+def without_subject(
+    settings: Settings, services: Iterable[Service], breakers: Collection[str]
+) -> dict[str, str]:
+    """Return the criteria that this run cannot judge, and why."""
+    off = switched_off(settings)
+    edges = any(service.needs for service in services)
+    absent = dict.fromkeys(off, "switched off")
+    if not any(service.calls for service in services):
+        absent.setdefault(Subject.CHAOS, "no service declares calls")
+    if not breakers:
+        absent.setdefault(Subject.BREAKERS, "no circuit breaker is registered")
+    if not (breakers and edges):
+        absent.setdefault(Subject.CASCADES, "needs a circuit breaker and services with needs")
+    return {row.default.criterion: absent[row.subject] for row in CRITERIA if row.subject in absent}
 
 
 def lines(plan: Plan) -> Iterator[str]:
@@ -76,7 +94,7 @@ def _phases(budgets: Mapping[PhaseName, float]) -> list[str]:
 
 def _criteria(plan: Plan) -> list[str]:
     rows = [
-        (name, limit.bound, f"no data: {plan.without_subject[name]}" if name in plan.without_subject else "")
+        (name, limit.bound, f"no data: {plan.unjudged[name]}" if name in plan.unjudged else "")
         for name, limit in plan.limits.items()
     ]
     return table(("criterion", "limit", ""), rows)

@@ -1,0 +1,82 @@
+"""What the soak tests' conftests declare, as the tests themselves see it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import pytest
+
+from pytest_resilience.errors import ResilienceError, ServiceError, requirement
+from pytest_resilience.plugin.engine import soak_chaos
+from pytest_resilience.services import Service, index_services
+from pytest_resilience.settings import Settings
+from pytest_resilience.soak.runner import World
+
+RunItem = Callable[[pytest.Item, pytest.Item], list[pytest.TestReport]]
+
+
+class DeclarationFailed(Exception):  # noqa: N818
+    """A fixture that declares the world failed; `report` says how."""
+
+    def __init__(self, report: pytest.TestReport) -> None:
+        super().__init__(report.nodeid)
+        self.report = report
+
+
+class _Seen:
+    """Collects what the modules' fixtures give; `wrong` is the first mistake of the user's."""
+
+    def __init__(self) -> None:
+        self.services: list[Service] = []
+        self.breakers: dict[str, object] = {}
+        self.wrong: ResilienceError | None = None
+
+    def probe(self, request: pytest.FixtureRequest) -> None:
+        try:
+            self._take_services(request.getfixturevalue("resilience_services"))
+            self._take_breakers(request.getfixturevalue("resilience_breakers"))
+        except ResilienceError as wrong:
+            self.wrong = self.wrong or wrong
+
+    def _take_services(self, services: object) -> None:
+        if isinstance(services, (str, Service)) or not isinstance(services, Iterable):
+            raise ServiceError(requirement("resilience_services", "a list of Service", services))
+        self.services += services
+
+    def _take_breakers(self, breakers: object) -> None:
+        if not isinstance(breakers, Mapping):
+            fix = 'Return {"name": breaker}.'
+            raise ServiceError(requirement("resilience_breakers", "a mapping from names", breakers, fix))
+        for name, breaker in breakers.items():
+            if self.breakers.setdefault(name, breaker) is not breaker:
+                raise ServiceError(
+                    f"Breaker {name!r} is declared twice, differently. Give each its own name."
+                )
+
+
+def declare(items: Sequence[pytest.Item], settings: Settings, run_item: RunItem) -> World:
+    """Ask each module's fixtures for services and breakers; set up only what these need.
+
+    Raise DeclarationFailed if a fixture fails, ResilienceError if what it gives is wrong.
+    """
+    seen = _Seen()
+    probes = [_probe_of(module, seen) for module in _modules(items)]
+    for probe, following in zip(probes, (*probes[1:], items[0]), strict=True):
+        failed = [report for report in run_item(probe, following) if report.failed]
+        if failed:
+            raise DeclarationFailed(failed[0])
+    if seen.wrong:
+        raise seen.wrong
+    services = index_services(seen.services)
+    return World(services, seen.breakers, soak_chaos(services.values(), settings) if services else None)
+
+
+def _modules(items: Sequence[pytest.Item]) -> list[pytest.Module]:
+    modules = (item.getparent(pytest.Module) for item in items)
+    return [module for module in dict.fromkeys(modules) if module is not None]
+
+
+def _probe_of(module: pytest.Module, seen: _Seen) -> pytest.Item:
+    def probe(request: pytest.FixtureRequest) -> None:
+        seen.probe(request)
+
+    item: pytest.Item = pytest.Function.from_parent(module, name="resilience declarations", callobj=probe)
+    return item

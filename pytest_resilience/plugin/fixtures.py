@@ -1,0 +1,47 @@
+"""The fixtures that users override or ask for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_resilience.plugin.options import SETTINGS
+
+if TYPE_CHECKING:
+    from pytest_resilience.chaos.engine import Chaos
+    from pytest_resilience.services import Service
+
+
+@pytest.fixture(scope="session")
+def resilience_services() -> "Sequence[Service]":
+    """Override to declare the services that the code under test depends on: a list of Service."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def resilience_breakers() -> Mapping[str, object]:
+    """Override to register circuit breakers for verification: name -> pybreaker breaker, or a factory."""
+    return {}
+
+
+@pytest.fixture
+def chaos(request: pytest.FixtureRequest, resilience_services: "Sequence[Service]") -> "Iterator[Chaos]":
+    """Inject real faults: `with chaos.inject("latency_spike", "odds_provider", delay=0.2) as event:`.
+
+    The targets are the services of the fixture `resilience_services`. Whatever is still active at the end of the
+    test is removed, and an injection that never fired fails the test, unless it was given `must_fire=False`.
+    """
+    from pytest_resilience.errors import ResilienceError
+    from pytest_resilience.plugin.engine import fixture_chaos
+
+    try:
+        engine = fixture_chaos(resilience_services, request.config.stash[SETTINGS])
+    except ResilienceError as wrong:
+        pytest.fail(str(wrong), pytrace=False)
+    try:
+        yield engine
+    finally:
+        engine.sweep()
+    unfired = [injection.explain() for injection in engine.unfired()]
+    if unfired:
+        pytest.fail("\n".join(unfired), pytrace=False)

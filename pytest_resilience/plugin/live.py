@@ -1,0 +1,68 @@
+"""What a soak shows while it runs: a live line on a terminal, a line now and then in a log."""
+
+from collections import deque
+from collections.abc import Callable
+
+import pytest
+
+from pytest_resilience.clock import Clock
+from pytest_resilience.soak.live import Now, live_line
+
+TERMINAL_SECONDS = 0.5
+LOG_SECONDS = 30.0
+
+
+class Console:
+    """Writes between iterations, on the tests' thread; `say` may be called on any thread.
+
+    `look` returns where the soak is.
+    """
+
+    def __init__(self, config: pytest.Config, clock: Clock) -> None:
+        self._reporter: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
+        self._on_terminal = self._reporter is not None and self._reporter.isatty
+        self._period = TERMINAL_SECONDS if self._on_terminal else LOG_SECONDS
+        self._clock = clock
+        self._lines: deque[str] = deque()
+        self._due = clock.now() + self._period
+        self._before: Now | None = None
+        self._phase = ""
+        self.look: Callable[[], Now] | None = None
+
+    def say(self, text: str) -> None:
+        """Show a line as soon as the tests leave room for it."""
+        self._lines.append(text)
+
+    def tick(self) -> None:
+        """Show what is due; called between iterations."""
+        if self._lines:
+            self._flush()
+        if self._clock.now() >= self._due:
+            self._due = self._clock.now() + self._period
+            self._show()
+
+    def end(self) -> None:
+        """Show what is left, and leave the live line behind."""
+        self._flush()
+        if self._on_terminal and self._reporter:
+            self._reporter.ensure_newline()
+
+    def _flush(self) -> None:
+        while self._lines:
+            self._write(self._lines.popleft())
+
+    def _write(self, text: str) -> None:
+        if self._reporter:
+            self._reporter.ensure_newline()
+            self._reporter.write_line(f"resilience: {text}")
+
+    def _show(self) -> None:
+        if self.look is None or self._reporter is None:
+            return
+        now = self.look()
+        line = live_line(now, self._before or Now("", 0.0, 0.0, 0, 0, "", 0))
+        self._before = now
+        if self._on_terminal:
+            self._reporter.rewrite(line, erase=True)
+        else:
+            self._write(line)

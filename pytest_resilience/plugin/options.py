@@ -1,0 +1,41 @@
+"""The options table as pytest's options and ini values."""
+
+from typing import Literal
+
+import pytest
+
+from pytest_resilience.errors import SettingsError
+from pytest_resilience.settings import OPTIONS, Settings, ini_name, load_settings
+
+_LINES: Literal["linelist"] = "linelist"
+_TEXT: Literal["string"] = "string"
+
+SETTINGS = pytest.StashKey[Settings]()
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every row of the table."""
+    group = parser.getgroup("resilience", "proof of resilience (pytest-resilience)")
+    for option in OPTIONS:
+        if option.flag and option.switch:
+            group.addoption(option.flag, action="store_true", default=None, help=option.help)
+        elif option.flag:
+            group.addoption(option.flag, default=None, metavar=option.metavar, help=option.help)
+        if name := ini_name(option):
+            parser.addini(name, option.help, type=_LINES if option.lines else _TEXT, default=None)
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """Return the settings of this run; raise UsageError (exit code 4) for a wrong value."""
+
+    def ini(name: str) -> str | list[str] | None:
+        try:
+            value = config.getini(name)
+        except (TypeError, ValueError) as wrong:
+            raise SettingsError(str(wrong)) from None
+        return value if isinstance(value, list) else str(value or "")
+
+    try:
+        return load_settings(lambda flag: config.getoption(flag), ini)
+    except SettingsError as wrong:
+        raise pytest.UsageError(str(wrong)) from None

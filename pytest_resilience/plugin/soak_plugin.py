@@ -1,0 +1,191 @@
+"""The soak as a pytest plugin: registered only when a soak was asked for."""
+
+import secrets
+import shlex
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from pytest_resilience.clock import SystemClock
+from pytest_resilience.errors import ResilienceError
+from pytest_resilience.plugin import pytest_private as private
+from pytest_resilience.plugin.declare import DeclarationFailed
+from pytest_resilience.plugin.live import Console
+from pytest_resilience.plugin.options import SETTINGS
+from pytest_resilience.plugin.signals import Interruptions
+from pytest_resilience.plugin.suite import PytestSuite
+from pytest_resilience.plugin.verdict_reports import status_of, verdict_reports
+from pytest_resilience.report import json_report, junit, model, terminal
+from pytest_resilience.report.plan import Plan, without_subject
+from pytest_resilience.report.plan import lines as plan_lines
+from pytest_resilience.settings import Settings
+from pytest_resilience.soak.candidates import candidates
+from pytest_resilience.soak.criteria import limits_of
+from pytest_resilience.soak.phases import divide, parse_budgets
+from pytest_resilience.soak.run import SoakRun
+from pytest_resilience.soak.runner import World
+from pytest_resilience.store.layout import RunFolder, create_folder, new_test_id
+from pytest_resilience.store.run_data import RunData
+from pytest_resilience.units import format_duration
+
+NO_SOAK_TESTS = "No soak test is selected. Mark tests with @pytest.mark.soak, or add --soak-all to soak every selected test."
+NO_XDIST = "A soak runs in one process in this version, so -n cannot be given with it. Run it without -n."
+
+
+def activate(config: pytest.Config, settings: Settings) -> None:
+    """Check what can be checked now, and register the plugin; raise UsageError (exit code 4)."""
+    if config.getoption("numprocesses", None) or config.getoption("tx", None):
+        raise pytest.UsageError(NO_XDIST)
+    seed = secrets.randbelow(2**32) if settings.seed is None else settings.seed
+    settings = replace(settings, seed=seed)
+    try:
+        limits_of(settings)
+        divide(settings.duration_seconds or 0.0, parse_budgets(settings.phase_lines))
+    except ResilienceError as wrong:
+        raise pytest.UsageError(str(wrong)) from None
+    config.stash[SETTINGS] = settings
+    config.pluginmanager.register(SoakPlugin(config, settings), "resilience-soak")
+
+
+class SoakPlugin:
+    """Selects the soak tests, runs the soak in place of pytest's loop, and reports its result."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._config, self._settings = config, settings
+        self._report: model.Report | None = None
+        self._folder: RunFolder | None = None
+
+    def pytest_report_header(self) -> str:
+        duration = format_duration(self._settings.duration_seconds or 0.0)
+        return f"resilience: soak of {duration}, seed {self._settings.seed}, intensity {self._settings.intensity}"
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        if self._settings.soak_all:
+            chosen = list(items)
+        else:
+            chosen = [item for item in items if item.get_closest_marker("soak")]
+        rest = [item for item in items if item not in set(chosen)]
+        if rest:
+            self._config.hook.pytest_deselected(items=rest)
+        items[:] = chosen
+        if not chosen and not session.testsfailed:
+            raise pytest.UsageError(NO_SOAK_TESTS)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Run the soak, unless pytest's own loop has something to say (collection errors, --collect-only)."""
+        broken = session.testsfailed and not self._config.option.continue_on_collection_errors
+        if broken or self._config.option.collectonly:
+            return None
+        suite = PytestSuite(session, self._settings)
+        world = self._declare(suite)
+        if world is not None and self._settings.plan_only:
+            self._show_plan(suite, world)
+        elif world is not None:
+            self._soak(session, suite, world)
+        return True
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        return status_of(report)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._report is None or self._folder is None:
+            return
+        terminalreporter.write_sep("=", "resilience")
+        for line in terminal.lines(self._report):
+            terminalreporter.write_line(line)
+        terminalreporter.write_line(f"Report: {self._folder.report_json}")
+
+    def _declare(self, suite: PytestSuite) -> World | None:
+        try:
+            return suite.declare()
+        except ResilienceError as wrong:
+            raise pytest.UsageError(str(wrong)) from None
+        except DeclarationFailed as failed:
+            self._config.hook.pytest_runtest_logreport(report=failed.report)
+            return None
+
+    def _soak(self, session: pytest.Session, suite: PytestSuite, world: World) -> None:
+        clock = SystemClock()
+        console = Console(self._config, clock)
+        soak = self._start(suite, world, console, clock)
+        console.look = soak.now
+        interruption: BaseException | None = None
+        with Interruptions() as signals:
+            try:
+                soak.loop()
+                signals.hold()
+            except (KeyboardInterrupt, pytest.exit.Exception) as stop:
+                interruption = stop
+            console.end()
+            soak.analyse(_reason(interruption))
+            self._conclude(session, *soak.close(suite.close))
+        if interruption is not None:
+            raise interruption
+        if signals.held:
+            raise KeyboardInterrupt(signals.held)
+
+    def _start(self, suite: PytestSuite, world: World, console: Console, clock: SystemClock) -> SoakRun:
+        began = datetime.now(UTC)
+        root = self._config.rootpath / self._settings.directory
+        try:
+            self._folder = create_folder(root, new_test_id(began, secrets.token_hex(2)))
+            return SoakRun(
+                suite,
+                world,
+                self._settings,
+                self._folder,
+                clock=clock,
+                began=began,
+                command=self._command(),
+                say=console.say,
+                between=console.tick,
+            )
+        except ResilienceError as wrong:
+            raise pytest.UsageError(str(wrong)) from None
+
+    def _command(self) -> str:
+        """Return the command that repeats this run."""
+        given = [str(argument) for argument in self._config.invocation_params.args]
+        seed = f"--resilience-seed={self._settings.seed}"
+        seeded = any(argument.startswith("--resilience-seed") for argument in given)
+        return shlex.join(["pytest", *given, *([] if seeded else [seed])])
+
+    def _conclude(self, session: pytest.Session, data: RunData, teardown: Exception | None) -> None:
+        """Write the report, and tell pytest of each test, each criterion and the overall result."""
+        assert self._folder is not None
+        self._report = model.build(data)
+        json_report.write(self._report, self._folder.report_json)
+        for name, value in junit.properties(self._report):
+            private.add_junit_property(self._config, name, value)
+        items = {item.nodeid: item for item in session.items}
+        for report in verdict_reports(self._report, items, teardown):
+            self._config.hook.pytest_runtest_logreport(report=report)
+
+    def _show_plan(self, suite: PytestSuite, world: World) -> None:
+        settings = self._settings
+        duration = settings.duration_seconds or 0.0
+        plan = Plan(
+            duration=duration,
+            seed=settings.seed or 0,
+            intensity=settings.intensity,
+            tests=suite.tests,
+            services=tuple(world.services.values()),
+            breakers=tuple(world.breakers),
+            candidates=tuple(candidates(world.services.values())),
+            budgets=divide(duration, parse_budgets(settings.phase_lines)),
+            limits=limits_of(settings),
+            unjudged=without_subject(settings, world.services.values(), world.breakers),
+        )
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        assert reporter is not None
+        for line in plan_lines(plan):
+            reporter.write_line(line)
+
+
+def _reason(interruption: BaseException | None) -> str:
+    if interruption is None:
+        return ""
+    return f"{type(interruption).__name__} {interruption}".strip()

@@ -1,0 +1,118 @@
+"""The soak tests of a pytest session, run through pytest's own protocol but without piling up reports."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from pytest_resilience.plugin import pytest_private as private
+from pytest_resilience.plugin.declare import declare
+from pytest_resilience.settings import Settings
+from pytest_resilience.soak.outcome import Outcome, Status
+from pytest_resilience.soak.runner import World
+
+SWEEP_ITERATIONS = 200
+KEPT_TMP_PATHS = 3
+
+
+class Sibling(pytest.Item):
+    """Stands in for a test that follows itself, so that its function fixtures are torn down in between."""
+
+    def runtest(self) -> None:
+        raise AssertionError("a stand-in is never run")
+
+
+class QuietProtocol:
+    """Runs an item through all of pytest's hooks; the reports stay here."""
+
+    def __init__(self) -> None:
+        self.reports: list[pytest.TestReport] = []
+        self.wide_fixtures: dict[int, object] = {}
+        self._failures: Counter[str] = Counter()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: "pytest.FixtureDef[object]") -> None:
+        """Remember what outlives an iteration."""
+        if fixturedef.scope != "function":
+            self.wide_fixtures[id(fixturedef)] = fixturedef
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+        self.reports = private.run_protocol(item, nextitem)
+        return True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        """Keep the tmp_path of the first failures of a test only."""
+        if private.failed_in_call(item):
+            self._failures[item.nodeid] += 1
+            if self._failures[item.nodeid] > KEPT_TMP_PATHS:
+                private.let_go_of_tmp_path(item)
+
+
+class PytestSuite:
+    """The selected items of `session`, as the runner's suite."""
+
+    def __init__(self, session: pytest.Session, settings: Settings) -> None:
+        self._session, self._settings = session, settings
+        self._items: Mapping[str, pytest.Item] = {item.nodeid: item for item in session.items}
+        self._siblings: dict[str, pytest.Item] = {}
+        self._protocol = QuietProtocol()
+        self._iterations = 0
+        session.config.pluginmanager.register(self._protocol, "resilience-quiet-protocol")
+        private.remove_passed_tmp_paths(session.config)
+        private.stop_reseeding(session.config)
+
+    @property
+    def tests(self) -> Sequence[str]:
+        return tuple(self._items)
+
+    def declare(self) -> World:
+        """Set up what the suite declares; raise ResilienceError if it is wrong."""
+        return declare(self._session.items, self._settings, self._run_item)
+
+    def run(self, test: str, following: str) -> Outcome:
+        reports = self._run_item(self._items[test], self._next(test, following))
+        self._iterations += 1
+        if self._iterations % SWEEP_ITERATIONS == 0:
+            for fixture in self._protocol.wide_fixtures.values():
+                private.forget_finished_fixtures(fixture)
+            private.forget_repeated_warnings(self._session.config)
+        return judge(reports)
+
+    def close(self) -> None:
+        """Tear down what is still set up; raise what that raises."""
+        private.tear_down_session(self._session)
+
+    def _run_item(self, item: pytest.Item, nextitem: pytest.Item) -> list[pytest.TestReport]:
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+        private.forget_run(item)
+        reports, self._protocol.reports = self._protocol.reports, []
+        return reports
+
+    def _next(self, test: str, following: str) -> pytest.Item:
+        if test != following:
+            return self._items[following]
+        if test not in self._siblings:
+            parent = self._items[test].parent
+            assert parent is not None
+            self._siblings[test] = Sibling.from_parent(parent, name="next iteration")
+        return self._siblings[test]
+
+
+def judge(reports: Sequence[pytest.TestReport]) -> Outcome:
+    """Reduce the reports of one run to its outcome."""
+    seconds = next((report.duration for report in reports if report.when == "call"), 0.0)
+    failed = next((report for report in reports if report.failed), None)
+    if failed is not None:
+        return Outcome(Status.FAILED, seconds, failed.when, crash_of(failed), lambda: failed.longreprtext)
+    skipped = any(report.skipped and not hasattr(report, "wasxfail") for report in reports)
+    return Outcome(Status.SKIPPED if skipped else Status.PASSED, seconds)
+
+
+def crash_of(report: pytest.TestReport) -> str:
+    """Return where and with what a test failed: `shop.py:12: ValueError`."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is None:
+        return report.longreprtext.strip().rpartition("\n")[2]
+    return f"{crash.path}:{crash.lineno}: {crash.message.partition(':')[0].splitlines()[0]}"

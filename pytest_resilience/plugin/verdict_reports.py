@@ -1,0 +1,84 @@
+"""The result of a soak as ordinary test reports: in the terminal, in JUnit XML, in the exit code."""
+
+import traceback
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from pytest_resilience.report.model import CriterionRow, Report, TestRow
+
+PREFIX = "resilience"
+INCONCLUSIVE, UNMET, WARNING = "inconclusive", "unmet", "warning"
+
+
+def verdict_reports(
+    report: Report, items: Mapping[str, pytest.Item], teardown: Exception | None
+) -> Iterator[pytest.TestReport]:
+    """Yield a report for each soak test, each criterion, the overall result, and a teardown that failed."""
+    for row in report.tests:
+        yield _test(row, items[row.test], report)
+    for criterion in report.criteria:
+        yield _criterion(criterion)
+    yield _overall(report)
+    if teardown is not None:
+        text = "".join(traceback.format_exception(teardown))
+        yield _report(f"{PREFIX}::teardown", (PREFIX, None, "teardown"), "failed", text)
+
+
+def _test(row: TestRow, item: pytest.Item, report: Report) -> pytest.TestReport:
+    outside = row.failures - row.failures_in_faults
+    if outside:
+        first = next(one for one in report.failures if one.test == row.test and not one.event_id)
+        text = f"{outside} of {row.iterations} iterations failed outside faults, first in {first.phase}:\n{first.text}"
+        return _report(row.test, item.location, "failed", text)
+    if row.skipped == row.iterations:
+        skip = (str(item.path), item.location[1] or 0, "skipped in every iteration")
+        return _report(row.test, item.location, "skipped", skip)
+    return _report(row.test, item.location, "passed")
+
+
+def _criterion(row: CriterionRow) -> pytest.TestReport:
+    name = f"{PREFIX}::{row.criterion}"
+    location = (PREFIX, None, row.criterion)
+    if row.verdict == "not_applicable":
+        return _report(name, location, "skipped", (PREFIX, 0, f"not applicable: {row.detail}"), row.verdict)
+    if row.verdict in (UNMET, INCONCLUSIVE):
+        text = f"{row.criterion} {row.limit} is {row.verdict}: {row.detail}"
+        return _report(name, location, "failed", text, row.verdict)
+    return _report(name, location, "passed", verdict=row.verdict)
+
+
+def _overall(report: Report) -> pytest.TestReport:
+    name, location = f"{PREFIX}::overall_result", (PREFIX, None, "overall_result")
+    if report.overall_result == "PASSED":
+        return _report(name, location, "passed")
+    why = f": {report.reason}" if report.reason else ""
+    return _report(name, location, "failed", f"the soak ended {report.overall_result}{why}")
+
+
+def _report(
+    nodeid: str,
+    location: tuple[str, int | None, str],
+    outcome: str,
+    longrepr: str | tuple[str, int, str] | None = None,
+    verdict: str = "",
+) -> pytest.TestReport:
+    return pytest.TestReport(
+        nodeid=nodeid,
+        location=location,
+        keywords={},
+        outcome=outcome,  # type: ignore[arg-type]
+        longrepr=longrepr,
+        when="call",
+        resilience_verdict=verdict,
+    )
+
+
+def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Return how pytest shows a criterion that is neither plainly met nor unmet."""
+    verdict = getattr(report, "resilience_verdict", "")
+    if verdict == INCONCLUSIVE:
+        return "failed", "I", "INCONCLUSIVE"
+    if verdict == WARNING:
+        return "passed", "W", "WARNING"
+    return None

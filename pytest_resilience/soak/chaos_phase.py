@@ -1,0 +1,97 @@
+"""The chaos phase: one scenario after the other, each until the suite has recovered."""
+
+import random
+from collections.abc import Sequence
+from itertools import count
+from typing import Protocol
+
+from pytest_resilience.chaos.records import NotRun
+from pytest_resilience.soak import messages
+from pytest_resilience.soak.messages import Message
+from pytest_resilience.soak.recovery import LIMIT_ROUNDS, LIMIT_SECONDS
+from pytest_resilience.soak.script import Script, Until
+from pytest_resilience.soak.state import RunnerState
+from pytest_resilience.store.records import Record
+from pytest_resilience.units import format_duration
+
+MIN_WINDOW_SECONDS = 2.0
+MIN_WINDOW_ROUNDS = 2
+MAX_WINDOW_SECONDS = 300.0
+PASSES = 3
+STRETCH = 3
+
+Pair = tuple[str, str]
+
+
+class Stage(Protocol):
+    """What the phase needs of the conductor."""
+
+    state: RunnerState
+
+    def now(self) -> float: ...
+    def send(self, message: Message) -> None: ...
+    def put(self, record: Record) -> None: ...
+
+
+class ChaosPhase:
+    """Injects each (scenario, service) pair, in an order drawn by `rng`, until `end` (run seconds)."""
+
+    def __init__(self, stage: Stage, pairs: Sequence[Pair], end: float, rng: random.Random) -> None:
+        self._stage, self._pairs, self._end, self._rng = stage, list(pairs), end, rng
+        self._numbers = count(1)
+        self._ran: set[Pair] = set()
+        share = (end - stage.now()) / (2 * PASSES * len(pairs))
+        self._window = min(MAX_WINDOW_SECONDS, max(MIN_WINDOW_SECONDS, share))
+
+    def script(self) -> Script:
+        """Pass over all pairs again and again while there is room; list what never had any."""
+        while self._has_room():
+            self._rng.shuffle(self._pairs)
+            for pair in self._pairs:
+                if self._has_room():
+                    self._ran.add(pair)
+                    yield from self._event(*pair)
+        for scenario, service in set(self._pairs) - self._ran:
+            self._stage.put(self._not_run(scenario, service))
+
+    def _event(self, scenario: str, service: str) -> Script:
+        event_id = f"{scenario}-{next(self._numbers)}"
+        state = self._stage.state
+        self._stage.send(messages.Inject(event_id, scenario, service))
+        if event_id not in state.events:
+            self._stage.put(NotRun(scenario, service, "; ".join(state.troubles[-1:])))
+            return
+        try:
+            yield from self._strike(event_id)
+        finally:
+            self._stage.send(messages.Remove(event_id))
+        limit = max(LIMIT_SECONDS, LIMIT_ROUNDS * state.progress.longest_round)
+        self._stage.put(state.update_event(event_id, limit_seconds=limit))
+        yield Until(self._end, lambda: state.awaited() is None)
+
+    def _strike(self, event_id: str) -> Script:
+        """Wait for the window, at least two rounds, and (within reason) until the fault has fired."""
+        started, state = self._stage.now(), self._stage.state
+        enough_rounds = state.progress.rounds + MIN_WINDOW_ROUNDS
+
+        def struck() -> bool:
+            waited = self._stage.now() >= started + self._window
+            return waited and state.progress.rounds >= enough_rounds and state.events[event_id].fired > 0
+
+        yield Until(min(self._end, started + STRETCH * self._needed()), struck)
+
+    def _needed(self) -> float:
+        """Return the seconds that one event takes at least: its window and the round that shows recovery."""
+        longest = self._stage.state.progress.longest_round
+        return max(self._window, MIN_WINDOW_ROUNDS * longest) + longest
+
+    def _has_room(self) -> bool:
+        return self._stage.state.awaited() is None and self._stage.now() + self._needed() <= self._end
+
+    def _not_run(self, scenario: str, service: str) -> NotRun:
+        awaited = self._stage.state.awaited()
+        if awaited:
+            return NotRun(scenario, service, f"the suite had not recovered from {awaited.event_id}")
+        needed = format_duration(self._needed() * len(self._pairs))
+        fix = f"A longer soak, or soak_phases: CHAOS_INJECTION = {needed}."
+        return NotRun(scenario, service, "no room in the budget of CHAOS_INJECTION", fix)

@@ -1,0 +1,203 @@
+"""The conductor: clock and decisions of a soak; it never runs a test itself.
+
+`script` is a generator that sends commands and yields what it waits for, so that a thread can drive it in real
+time and a test with a manual clock.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from pytest_resilience.chaos.records import NotRun
+from pytest_resilience.clock import Clock
+from pytest_resilience.soak import messages
+from pytest_resilience.soak.chaos_phase import ChaosPhase
+from pytest_resilience.soak.link import Link
+from pytest_resilience.soak.messages import Message
+from pytest_resilience.soak.phases import PHASES, PhaseName
+from pytest_resilience.soak.recovery import LIMIT_ROUNDS, LIMIT_SECONDS, PATIENCE
+from pytest_resilience.soak.script import Abort, Script, Until
+from pytest_resilience.soak.state import RunnerState
+from pytest_resilience.store.records import Note, Phase, Record
+from pytest_resilience.units import format_duration
+
+CHECKPOINTS = 240
+
+
+class Conductor:
+    """Leads one runner through the phases.
+
+    Args:
+        origin: what the clock showed when the run began.
+        duration: of the whole run, in seconds.
+        budgets: seconds of each timed phase.
+        disabled: phases that are switched off, and the option that did it.
+        store: keeps a record.
+        say: shows the user a line.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        clock: Clock,
+        origin: float,
+        duration: float,
+        budgets: Mapping[PhaseName, float],
+        disabled: Mapping[PhaseName, str],
+        seed: int,
+        store: Callable[[Record], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._link, self._clock, self._store, self._say = link, clock, store, say
+        self._duration, self._budgets, self._disabled = duration, budgets, disabled
+        self._random = random.Random(f"chaos:{seed}")
+        self._origin = origin
+        self._ends: dict[PhaseName, float] = {}
+        self.state = RunnerState()
+        self.phases = {
+            kind.name: Phase(kind.name, position, "planned", budgets.get(kind.name, 0.0))
+            for position, kind in enumerate(PHASES)
+        }
+        for phase in self.phases.values():
+            store(phase)
+
+    def now(self) -> float:
+        """Return the seconds since the run began."""
+        return self._clock.now() - self._origin
+
+    def send(self, message: Message) -> None:
+        self._link.send(message)
+
+    def put(self, record: Record) -> None:
+        self._store(record)
+
+    def note(self, text: str) -> None:
+        """Show a line to the user and keep it in the run's log."""
+        self._store(Note(self.now(), text))
+        self._say(text)
+
+    def take(self, message: Message) -> None:
+        """Have what the runner reports; on the runner's thread."""
+        changed = self.state.take(message)
+        if changed is not None:
+            self._store(changed)
+
+    def tick(self) -> None:
+        """Do what time alone asks for: give up an event that does not recover."""
+        event = self.state.awaited()
+        if event is None or event.removed_at is None:
+            return
+        patience = PATIENCE * max(LIMIT_SECONDS, LIMIT_ROUNDS * self.state.progress.longest_round)
+        if self.now() - event.removed_at > patience:
+            self.send(messages.Settle(event.event_id))
+            self.put(self.state.give_up(event.event_id, self.now()))
+
+    def enter(self, name: PhaseName) -> None:
+        """Begin a phase."""
+        self._mark(name, status="running", started=self.now())
+
+    def leave(self, name: PhaseName, status: str = "done", reason: str = "") -> None:
+        """End a phase."""
+        self._mark(name, status=status, ended=self.now(), reason=reason)
+
+    def script(self) -> Script:
+        """Run the phases up to RECOVERY_VALIDATION; raise Abort if that cannot be done."""
+        yield from self._phase(PhaseName.INITIALIZATION, self._initialize())
+        self._schedule()
+        yield from self._phase(PhaseName.BASELINE, self._baseline())
+        yield from self._phase(PhaseName.CHAOS, self._chaos())
+        yield from self._phase(PhaseName.BREAKERS, self._task(messages.VerifyBreakers()))
+        yield from self._phase(PhaseName.CASCADES, self._task(messages.RunCascades()))
+        yield from self._phase(PhaseName.MEMORY, self._loop(PhaseName.MEMORY))
+        yield from self._phase(PhaseName.RECOVERY, self._loop(PhaseName.RECOVERY))
+
+    def _phase(self, name: PhaseName, body: Script) -> Script:
+        missing = self._missing(name)
+        if missing:
+            self._mark(name, status="skipped", reason=missing)
+            return
+        self.enter(name)
+        self.send(messages.EnterPhase(name, self._duration / CHECKPOINTS))
+        try:
+            yield from body
+        except (Abort, GeneratorExit) as end:
+            self.leave(name, "cut", str(end) or "interrupted")
+            raise
+        self.leave(name)
+
+    def _mark(self, name: PhaseName, **changes: str | float) -> None:
+        self.phases[name] = replace(self.phases[name], **changes)  # type: ignore[arg-type]
+        self._store(self.phases[name])
+
+    def _missing(self, name: PhaseName) -> str:
+        """Return why a phase has no subject, or an empty string."""
+        if name in self._disabled:
+            return f"switched off by {self._disabled[name]}"
+        declared = self.state.declared
+        if declared is None:
+            return ""
+        if name is PhaseName.CHAOS and not self._pairs():
+            return "no declared service has a seam that a scenario can use: see resilience_services"
+        if name is PhaseName.BREAKERS and not declared.breakers:
+            return "no circuit breaker is registered: see resilience_breakers"
+        if name is PhaseName.CASCADES and not (declared.breakers and declared.edges):
+            return "needs a registered circuit breaker and services that need each other: Service(needs=[…])"
+        return ""
+
+    def _initialize(self) -> Script:
+        state = self.state
+        yield Until(self._duration, lambda: state.declared is not None or state.broken is not None)
+        self._check_suite()
+        if state.declared is None:
+            asked = format_duration(self._duration)
+            raise Abort(f"the first round of the soak tests took longer than the whole run of {asked}")
+
+    def _check_suite(self) -> None:
+        broken = self.state.broken
+        if broken:
+            raise Abort(
+                f"{broken.test} {broken.how}: nothing can be said about the resilience of a broken suite"
+            )
+
+    def _schedule(self) -> None:
+        """Share what INITIALIZATION left of the run among the timed phases."""
+        end = self.now()
+        scale = max(0.0, self._duration - end) / self._duration
+        for name, budget in self._budgets.items():
+            end += budget * scale
+            self._ends[name] = end
+
+    def _loop(self, name: PhaseName) -> Script:
+        yield Until(self._ends[name])
+
+    def _baseline(self) -> Script:
+        self.send(messages.WatchSeams(active=True))
+        try:
+            yield Until(self._ends[PhaseName.BASELINE], lambda: self.state.broken is not None)
+        finally:
+            self.send(messages.WatchSeams(active=False))
+        self._check_suite()
+        for seam in self.state.seams:
+            if not seam.reached:
+                self.note(f"the suite never reaches {seam.target} of {seam.service}: no fault can fire there")
+
+    def _chaos(self) -> Script:
+        for scenario, service, reason, fix in self._candidates():
+            if reason:
+                self.put(NotRun(scenario, service, reason, fix))
+        end = self._ends[PhaseName.CHAOS]
+        yield from ChaosPhase(self, self._pairs(), end, self._random).script()
+
+    def _candidates(self) -> tuple[tuple[str, str, str, str], ...]:
+        return self.state.declared.candidates if self.state.declared else ()
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        return [(scenario, service) for scenario, service, reason, _ in self._candidates() if not reason]
+
+    def _task(self, command: messages.VerifyBreakers | messages.RunCascades) -> Script:
+        done = type(command).__name__
+        self.send(command)
+        yield Until(self._ends[PhaseName.RECOVERY], lambda: done in self.state.finished)
+        if done not in self.state.finished:
+            raise Abort(f"{done} did not end within the run")

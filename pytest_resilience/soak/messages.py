@@ -1,0 +1,137 @@
+"""What conductor and runner tell each other besides records: plain values only.
+
+All times are in seconds since the run began, as the runner's clock counts them.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pytest_resilience.store.records import Record
+
+# Conductor -> runner
+
+
+@dataclass(frozen=True, slots=True)
+class EnterPhase:
+    """The run is in this phase now; `checkpoint_seconds` apart, memory is read after gc.collect()."""
+
+    phase: str
+    checkpoint_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSeams:
+    """Arm every seam without firing, or stop doing so and report what was reached."""
+
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Inject:
+    """Inject a scenario on a service."""
+
+    event_id: str
+    scenario: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove the fault of an event and watch for recovery."""
+
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The event is over: failures from now on are not its own."""
+
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyBreakers:
+    """Pause the suite and verify every registered breaker."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunCascades:
+    """Pause the suite and run the cascades over the topology."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the loop after the running iteration."""
+
+
+Command: TypeAlias = EnterPhase | WatchSeams | Inject | Remove | Settle | VerifyBreakers | RunCascades | Stop
+
+# Runner -> conductor
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The first round is over: what the suite declares.
+
+    `edges` counts the topology's; `candidates` are (scenario, service, why it cannot run there or "", fix).
+    """
+
+    tests: tuple[str, ...]
+    services: tuple[str, ...]
+    breakers: tuple[str, ...]
+    edges: int
+    candidates: tuple[tuple[str, str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where the runner is: counters over the whole run."""
+
+    at: float
+    iterations: int
+    rounds: int
+    failures: int
+    longest_round: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """What an active event has done so far."""
+
+    event_id: str
+    reached: int
+    fired: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The first good round after the removal of an event began at `at`."""
+
+    event_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A soak test failed without any fault, before chaos: `how` says whether at once or when repeated."""
+
+    test: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A paused task (VerifyBreakers, RunCascades) is over, or the loop itself (Stop)."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """The runner could not do what it was told."""
+
+    text: str
+
+
+Report: TypeAlias = Declared | Progress | Fired | Recovered | Broken | Finished | Trouble
+Message: TypeAlias = Command | Report | Record

@@ -1,0 +1,214 @@
+"""One soak in one process: store, link, conductor, sampler and runner, started and ended together."""
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
+
+from pytest_resilience._version import __version__
+from pytest_resilience.chaos.records import ChaosEvent
+from pytest_resilience.clock import Clock
+from pytest_resilience.memory.records import Observer, Sample
+from pytest_resilience.memory.sampler import Sampler, interval_for
+from pytest_resilience.settings import Settings
+from pytest_resilience.soak.abort import AbortWatch, loader
+from pytest_resilience.soak.conductor import Conductor
+from pytest_resilience.soak.criteria import judge, limits_of, switched_off
+from pytest_resilience.soak.leader import Leader
+from pytest_resilience.soak.link import Loopback
+from pytest_resilience.soak.live import Now
+from pytest_resilience.soak.memory_evidence import leak_verdict
+from pytest_resilience.soak.messages import Message
+from pytest_resilience.soak.phases import PhaseName, divide, parse_budgets
+from pytest_resilience.soak.runner import Runner, Suite, World
+from pytest_resilience.soak.tasks import soak_tasks
+from pytest_resilience.store.codec import KINDS
+from pytest_resilience.store.layout import RunFolder
+from pytest_resilience.store.reader import read
+from pytest_resilience.store.records import Run
+from pytest_resilience.store.run_data import RunData
+from pytest_resilience.store.run_store import RunStore
+
+SWITCHES = {
+    PhaseName.CHAOS: "enable_chaos_testing",
+    PhaseName.BREAKERS: "enable_circuit_breaker_testing",
+    PhaseName.CASCADES: "enable_cascading_failure_testing",
+}
+
+
+class SoakRun:
+    """A soak of `suite`, kept in `folder`.
+
+    Call `loop` (it returns when the run is over), then `analyse`, then `close`, on the thread that owns the tests.
+
+    Args:
+        settings: with a duration and a seed.
+        began: the date and time, with its zone.
+        command: repeats the run.
+        say: shows the user a line; may be called on any thread.
+        between: called between two iterations, on the tests' thread.
+    """
+
+    def __init__(
+        self,
+        suite: Suite,
+        world: World,
+        settings: Settings,
+        folder: RunFolder,
+        *,
+        clock: Clock,
+        began: datetime,
+        command: str,
+        say: Callable[[str], None],
+        between: Callable[[], None],
+    ) -> None:
+        self._settings, self._folder, self._clock = settings, folder, clock
+        self._limits, self._off = limits_of(settings), switched_off(settings)
+        self._run = describe(settings, folder.test_id, began, command)
+        runner_end, conductor_end = Loopback.pair()
+        origin = clock.now()
+        self._store = RunStore(folder.database, folder.log)
+        self._undo = ExitStack()
+        self._undo.callback(self._store.close)
+        self._store.put(self._run)
+        self._conductor = Conductor(
+            conductor_end,
+            clock=clock,
+            origin=origin,
+            duration=self._run.duration_seconds,
+            budgets=divide(self._run.duration_seconds, parse_budgets(settings.phase_lines)),
+            disabled={
+                name: f"resilience_{field} = false"
+                for name, field in SWITCHES.items()
+                if not getattr(settings, field)
+            },
+            seed=self._run.seed,
+            store=self._store.put,
+            say=say,
+        )
+        self._runner = Runner(
+            suite,
+            world,
+            runner_end,
+            clock=clock,
+            origin=origin,
+            seed=self._run.seed,
+            tasks=soak_tasks(clock, self._run.seed),
+            between=between,
+        )
+        self._sampler = self._make_sampler(runner_end, origin) if settings.enable_memory_monitoring else None
+        self._runner.memory = self._sampler
+        watch = AbortWatch(
+            self._limits,
+            self._off,
+            loader(folder.database),
+            lambda: self._conductor.state.system_percent,
+            self._conductor.now,
+        )
+        self._leader = Leader(self._conductor, clock, watch)
+        conductor_end.attach(self._receive)
+        if self._store.warning:
+            self._conductor.note(self._store.warning)
+
+    def _make_sampler(self, link: Loopback, origin: float) -> Sampler:
+        def deliver(samples: Sequence[Sample]) -> None:
+            for sample in samples:
+                link.send(sample)
+
+        interval = self._settings.memory_interval or interval_for(self._run.duration_seconds)
+        runner = self._runner
+        return Sampler(
+            interval, self._clock, origin, lambda: runner.iterations, lambda: runner.phase, deliver
+        )
+
+    def _receive(self, message: Message) -> None:
+        if isinstance(message, KINDS) and not isinstance(message, ChaosEvent):
+            self._store.put(message)
+        self._leader.take(message)
+
+    def now(self) -> Now:
+        """Return where the soak is."""
+        conductor, state = self._conductor, self._conductor.state
+        event = state.active()
+        fault = f"{event.scenario} on {event.service}" if event else ""
+        total, failures = self._run.duration_seconds, state.progress.failures
+        return Now(
+            self._runner.phase, conductor.now(), total, self._runner.iterations, failures, fault, state.rss
+        )
+
+    def loop(self) -> None:
+        """Run all phases that loop; faults are removed and threads ended when this returns or raises."""
+        with ExitStack() as undo:
+            undo.callback(self._halt)
+            if self._sampler:
+                undo.callback(self._sampler.stop)
+                self._sampler.start()
+            self._leader.start()
+            self._runner.run()
+        if self._leader.error:
+            raise self._leader.error
+
+    def _halt(self) -> None:
+        self._runner.stop()
+        self._leader.cancel()
+        self._runner.flush()
+
+    def analyse(self, interruption: str = "") -> None:
+        """Judge the criteria; `interruption` says what ended the loop before its time."""
+        self._conductor.enter(PhaseName.ANALYSIS)
+        reason = interruption or self._leader.reason
+        status = "interrupted" if interruption else "aborted" if reason else "complete"
+        self._run = replace(self._run, status=status, reason=reason, ended=self._conductor.now())
+        self._store.put(self._run)
+        self._observe()
+        data = self._data()
+        for leak in leak_verdict(data).leaks:
+            self._store.put(leak)
+        for verdict in judge(data, self._limits, self._off):
+            self._store.put(verdict)
+        self._conductor.leave(PhaseName.ANALYSIS)
+
+    def _observe(self) -> None:
+        now = self._conductor.now()
+        if self._sampler:
+            self._store.put(Observer("sampler", now, self._sampler.cpu_seconds))
+        self._store.put(Observer("conductor", now, self._leader.cpu_seconds))
+
+    def _data(self) -> RunData:
+        self._store.flush()
+        return read(self._folder.database)
+
+    def close(self, tear_down: Callable[[], None]) -> tuple[RunData, Exception | None]:
+        """Tear the suite down and end the record; return it, and what `tear_down` raised."""
+        self._conductor.enter(PhaseName.CLEANUP)
+        failure = None
+        with self._undo:
+            try:
+                tear_down()
+            except Exception as error:
+                failure = error
+            self._conductor.leave(PhaseName.CLEANUP)
+        return read(self._folder.database), failure
+
+
+def describe(settings: Settings, test_id: str, began: datetime, command: str) -> Run:
+    """Return the record of a run that begins."""
+    if settings.duration_seconds is None or settings.seed is None:
+        raise ValueError("A soak needs a duration and a seed.")
+    environment = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "pytest-resilience": __version__,
+    }
+    return Run(
+        test_id=test_id,
+        started_utc=began.isoformat(timespec="seconds"),
+        seed=settings.seed,
+        intensity=settings.intensity,
+        duration_seconds=settings.duration_seconds,
+        command=command,
+        settings=settings.to_json(),
+        environment=json.dumps(environment),
+    )

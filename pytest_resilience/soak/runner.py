@@ -1,0 +1,264 @@
+"""The runner: loops the suite's soak tests and does what the conductor says."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from pytest_resilience.chaos.engine import Chaos, Injection, Watch
+from pytest_resilience.clock import Clock
+from pytest_resilience.errors import ResilienceError
+from pytest_resilience.services import Service
+from pytest_resilience.soak import messages
+from pytest_resilience.soak.candidates import candidates
+from pytest_resilience.soak.link import Link
+from pytest_resilience.soak.messages import Message
+from pytest_resilience.soak.outcome import Outcome, Status
+from pytest_resilience.soak.phases import PhaseName
+from pytest_resilience.soak.recovery import RecoveryWatch, latency_limit
+from pytest_resilience.soak.rounds import Rounds
+from pytest_resilience.soak.telemetry import Telemetry
+from pytest_resilience.soak.windows import EventWindows
+
+FLUSH_SECONDS = 0.25
+CHECKPOINT_SHARE = 0.02
+BEFORE_CHAOS = (PhaseName.INITIALIZATION, PhaseName.BASELINE)
+
+
+@dataclass(frozen=True)
+class World:
+    """What the suite declares: its services by name, its breakers, and the faults that can reach them."""
+
+    services: Mapping[str, Service] = field(default_factory=dict)
+    breakers: Mapping[str, object] = field(default_factory=dict)
+    chaos: Chaos | None = None
+
+
+class Suite(Protocol):
+    """The soak tests, however they are run."""
+
+    @property
+    def tests(self) -> Sequence[str]:
+        """The ids of all soak tests, in their own order."""
+
+    def run(self, test: str, following: str) -> Outcome:
+        """Run a test once; `following` is run next."""
+
+
+class Memory(Protocol):
+    """Reads memory between iterations."""
+
+    def checkpoint(self) -> float:
+        """Collect garbage, read every signal, return the cost in seconds."""
+
+
+Task = Callable[[World], Iterable[Message]]
+
+
+class Runner:
+    """Runs on the thread that owns the tests; `receive` may be called on any thread.
+
+    Args:
+        origin: what the clock showed when the run began.
+        tasks: what to do for a command that pauses the suite.
+        between: called between two iterations.
+    """
+
+    def __init__(
+        self,
+        suite: Suite,
+        world: World,
+        link: Link,
+        *,
+        clock: Clock,
+        origin: float,
+        seed: int,
+        tasks: Mapping[str, Task],
+        between: Callable[[], None],
+    ) -> None:
+        self.memory: Memory | None = None
+        self._suite, self._world, self._link = suite, world, link
+        self._clock, self._origin = clock, origin
+        self._between, self._tasks = between, tasks
+        self._rounds = Rounds(suite.tests, seed)
+        self._windows = EventWindows()
+        self._telemetry = Telemetry(self._windows.owner)
+        self._phase: str = PhaseName.INITIALIZATION
+        self._stopping = threading.Event()
+        self._seams: Watch | None = None
+        self._injections: dict[str, Injection] = {}
+        self._recovery: tuple[str, RecoveryWatch] | None = None
+        self._task: Message | None = None
+        self._checkpoint_seconds = self._next_checkpoint = float("inf")
+        self._next_flush = self._longest_round = 0.0
+        self._completed_rounds = 0
+        link.attach(self.receive)
+
+    @property
+    def phase(self) -> str:
+        return self._phase
+
+    @property
+    def iterations(self) -> int:
+        return self._telemetry.iterations
+
+    def run(self) -> None:
+        """Loop until told to stop."""
+        order, upcoming = list(self._suite.tests), self._rounds.next()
+        self._round(order, upcoming[0])
+        self._link.send(self._declared())
+        while not self._stopping.is_set():
+            order, upcoming = upcoming, self._rounds.next()
+            self._round(order, upcoming[0])
+        self.flush()
+        self._link.send(messages.Finished("loop"))
+
+    def stop(self) -> None:
+        """Remove every fault and end the loop after the running iteration; never raises."""
+        self._stopping.set()
+        if self._seams:
+            self._seams.stop()
+        if self._world.chaos:
+            self._world.chaos.sweep()
+
+    def _now(self) -> float:
+        return self._clock.now() - self._origin
+
+    def _declared(self) -> messages.Declared:
+        services = self._world.services
+        return messages.Declared(
+            tests=tuple(self._suite.tests),
+            services=tuple(services),
+            breakers=tuple(self._world.breakers),
+            edges=sum(len(service.needs) for service in services.values()),
+            candidates=tuple(candidates(services.values())),
+        )
+
+    # The loop
+
+    def _round(self, order: Sequence[str], afterwards: str) -> None:
+        started = self._now()
+        recovery = self._recovery
+        outcomes = []
+        for test, following in zip(order, (*order[1:], afterwards), strict=True):
+            if self._stopping.is_set():
+                return
+            outcomes.append((test, self._iterate(test, following)))
+            self._rest()
+        self._completed_rounds += 1
+        self._longest_round = max(self._longest_round, self._now() - started)
+        if recovery is not None and recovery is self._recovery:
+            self._judge_recovery(*recovery, started, outcomes)
+
+    def _iterate(self, test: str, following: str) -> Outcome:
+        phase, started = self._phase, self._now()
+        outcome = self._suite.run(test, following)
+        self._telemetry.add(test, phase, outcome, started, self._now())
+        if outcome.status is Status.FAILED and phase in BEFORE_CHAOS:
+            at_once = phase == PhaseName.INITIALIZATION
+            how = "fails at once" if at_once else "passes once, fails when repeated"
+            self.flush()
+            self._link.send(messages.Broken(test, how))
+        return outcome
+
+    def _judge_recovery(
+        self, event_id: str, watch: RecoveryWatch, started: float, outcomes: Sequence[tuple[str, Outcome]]
+    ) -> None:
+        if watch.round_recovers(started, outcomes):
+            self._windows.close(event_id, started)
+            self._recovery = None
+            self._link.send(messages.Recovered(event_id, started))
+
+    def _rest(self) -> None:
+        """Do what is due between two iterations."""
+        now = self._now()
+        if self._task is not None:
+            self._run_task()
+        if now >= self._next_checkpoint:
+            self._checkpoint()
+        if now >= self._next_flush:
+            self.flush()
+            self._next_flush = now + FLUSH_SECONDS
+        self._between()
+
+    def flush(self) -> None:
+        """Send all that the loop has counted since the last time."""
+        for record in self._telemetry.drain():
+            self._link.send(record)
+        for event_id, injection in list(self._injections.items()):
+            self._link.send(messages.Fired(event_id, injection.reached, injection.fired))
+        telemetry = self._telemetry
+        progress = (self._now(), telemetry.iterations, self._completed_rounds, telemetry.failures)
+        self._link.send(messages.Progress(*progress, self._longest_round))
+
+    def _checkpoint(self) -> None:
+        if self.memory is None:
+            return
+        cost = self.memory.checkpoint()
+        self._next_checkpoint = self._now() + max(self._checkpoint_seconds, cost / CHECKPOINT_SHARE)
+
+    def _run_task(self) -> None:
+        task, self._task = self._task, None
+        for message in self._tasks[type(task).__name__](self._world):
+            self._link.send(message)
+        self._link.send(messages.Finished(type(task).__name__))
+
+    # What the conductor says
+
+    def receive(self, command: Message) -> None:
+        """Do what the conductor says; on its thread."""
+        try:
+            self._obey(command)
+        except ResilienceError as wrong:
+            self._link.send(messages.Trouble(str(wrong)))
+
+    def _obey(self, command: Message) -> None:
+        match command:
+            case messages.EnterPhase(phase, checkpoint_seconds):
+                self._phase = phase
+                self._checkpoint_seconds = checkpoint_seconds
+                self._next_checkpoint = self._now()
+            case messages.WatchSeams(active):
+                self._watch_seams(active)
+            case messages.Inject(event_id, scenario, service):
+                self._inject(event_id, scenario, service)
+            case messages.Remove(event_id):
+                self._remove(event_id)
+            case messages.Settle(event_id):
+                self._recovery = None
+                self._windows.close(event_id, self._now())
+            case messages.Stop():
+                self.stop()
+            case _:
+                self._task = command
+
+    def _watch_seams(self, active: bool) -> None:
+        chaos = self._world.chaos
+        if chaos is None:
+            return
+        if active:
+            self._seams = chaos.watch()
+        elif self._seams:
+            seams, self._seams = self._seams.stop(), None
+            for seam in seams:
+                self._link.send(seam)
+
+    def _inject(self, event_id: str, scenario: str, service: str) -> None:
+        if self._world.chaos is None or self._stopping.is_set():
+            return
+        self._windows.open(event_id, self._now())
+        injection = self._world.chaos.inject(scenario, service, must_fire=False)
+        self._injections[event_id] = injection
+        self._link.send(replace(injection.record(self._origin), event_id=event_id))
+
+    def _remove(self, event_id: str) -> None:
+        injection = self._injections.pop(event_id, None)
+        if injection is None:
+            return
+        injection.remove()
+        limits = {
+            test: latency_limit(self._telemetry.latency(test, PhaseName.BASELINE))
+            for test in self._suite.tests
+        }
+        self._recovery = (event_id, RecoveryWatch(self._now(), limits))
+        self._link.send(replace(injection.record(self._origin), event_id=event_id))

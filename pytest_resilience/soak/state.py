@@ -1,0 +1,83 @@
+"""What the conductor knows: the latest of what the runner reported."""
+
+import threading
+from dataclasses import replace
+
+from pytest_resilience.chaos.records import ChaosEvent, Seam
+from pytest_resilience.memory.records import Sample
+from pytest_resilience.soak import messages
+from pytest_resilience.soak.messages import Message
+
+
+class RunnerState:
+    """Filled by `take` on the runner's threads, read on the conductor's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.progress = messages.Progress(0.0, 0, 0, 0, 0.0)
+        self.declared: messages.Declared | None = None
+        self.broken: messages.Broken | None = None
+        self.troubles: list[str] = []
+        self.finished: set[str] = set()
+        self.events: dict[str, ChaosEvent] = {}
+        self.seams: list[Seam] = []
+        self.system_percent = 0.0
+        self.rss = 0
+
+    def take(self, message: Message) -> ChaosEvent | None:
+        """Remember a message; return the event if it changed one."""
+        match message:
+            case messages.Progress():
+                self.progress = message
+            case messages.Declared():
+                self.declared = message
+            case messages.Broken():
+                self.broken = self.broken or message
+            case messages.Trouble(text):
+                self.troubles.append(text)
+            case messages.Finished(task):
+                self.finished.add(task)
+            case Seam():
+                self.seams.append(message)
+            case Sample():
+                self.rss = message.rss
+                self.system_percent = message.system_percent or self.system_percent
+            case _:
+                return self._take_event(message)
+        return None
+
+    def _take_event(self, message: Message) -> ChaosEvent | None:
+        match message:
+            case ChaosEvent(event_id):
+                self.events[event_id] = message
+                return message
+            case messages.Fired(event_id, reached, fired) if event_id in self.events:
+                return self.update_event(event_id, reached=reached, fired=fired)
+            case messages.Recovered(event_id, at):
+                return self.update_event(event_id, recovered_at=at, waited_seconds=self._since(event_id, at))
+        return None
+
+    def update_event(self, event_id: str, **changes: float) -> ChaosEvent:
+        """Change an event that is known, and return it."""
+        with self._lock:
+            self.events[event_id] = replace(self.events[event_id], **changes)  # type: ignore[arg-type]
+            return self.events[event_id]
+
+    def awaited(self) -> ChaosEvent | None:
+        """Return the event that is removed and whose recovery is still open."""
+        events = list(self.events.values())
+        return next(
+            (event for event in events if event.removed_at is not None and event.waited_seconds is None), None
+        )
+
+    def give_up(self, event_id: str, now: float) -> ChaosEvent:
+        """Close an event that did not recover."""
+        return self.update_event(event_id, waited_seconds=self._since(event_id, now))
+
+    def active(self) -> ChaosEvent | None:
+        """Return the event whose fault is armed."""
+        return next((event for event in list(self.events.values()) if event.removed_at is None), None)
+
+    def _since(self, event_id: str, at: float) -> float:
+        removed_at = self.events[event_id].removed_at
+        return at - (at if removed_at is None else removed_at)

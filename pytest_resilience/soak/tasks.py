@@ -1,0 +1,26 @@
+"""What the runner does between iterations when the conductor asks: breakers and cascades."""
+
+from collections.abc import Iterator, Mapping
+
+from pytest_resilience.breakers.cascade import run_cascades
+from pytest_resilience.breakers.verify import verify
+from pytest_resilience.clock import Clock
+from pytest_resilience.soak import messages
+from pytest_resilience.soak.messages import Message
+from pytest_resilience.soak.runner import Task, World
+
+
+def soak_tasks(clock: Clock, seed: int) -> Mapping[str, Task]:
+    """Return the task of each command that pauses the suite, by the command's name."""
+
+    def breakers(world: World) -> Iterator[Message]:
+        for name, breaker in world.breakers.items():
+            report = verify(name, breaker, clock=clock)
+            yield from report.results
+            yield from report.transitions
+
+    def cascades(world: World) -> Iterator[Message]:
+        topology = {name: service.needs for name, service in world.services.items()}
+        yield from run_cascades(topology, next(iter(world.breakers.values())), seed=seed)
+
+    return {messages.VerifyBreakers.__name__: breakers, messages.RunCascades.__name__: cascades}

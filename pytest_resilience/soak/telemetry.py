@@ -1,0 +1,96 @@
+"""What the iterations did, in bounded memory: tallies by test and phase, failures by kind."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from pytest_resilience.soak.histogram import Histogram
+from pytest_resilience.soak.outcome import Outcome, Status
+from pytest_resilience.store.records import Failure, Tally
+
+MOST_KINDS_OF_FAILURE = 200
+OTHER = "(other kinds of failures)"
+
+
+class _Counts:
+    def __init__(self) -> None:
+        self.iterations = self.failures = self.in_faults = self.skipped = 0
+        self.latency = Histogram()
+
+    def add(self, outcome: Outcome, event_id: str) -> None:
+        self.iterations += 1
+        self.skipped += outcome.status is Status.SKIPPED
+        if outcome.status is Status.FAILED:
+            self.failures += 1
+            self.in_faults += bool(event_id)
+        elif outcome.status is Status.PASSED:
+            self.latency.add(outcome.seconds)
+
+
+class Telemetry:
+    """Collects outcomes; `drain` gives the records that changed since the last time.
+
+    `owner` tells which event an iteration from `started` to `ended` overlapped ("" for none).
+    """
+
+    def __init__(self, owner: Callable[[float, float], str]) -> None:
+        self._owner = owner
+        self._counts: dict[tuple[str, str], _Counts] = {}
+        self._failures: dict[tuple[str, str, str], Failure] = {}
+        self._changed: set[tuple[str, str]] = set()
+        self._changed_failures: set[tuple[str, str, str]] = set()
+        self.iterations = 0
+        self.failures = 0
+
+    def add(self, test: str, phase: str, outcome: Outcome, started: float, ended: float) -> None:
+        """Count one iteration that ran from `started` to `ended`."""
+        failed = outcome.status is Status.FAILED
+        event_id = self._owner(started, ended) if failed else ""
+        key = (test, phase)
+        if key not in self._counts:
+            self._counts[key] = _Counts()
+        self._counts[key].add(outcome, event_id)
+        self._changed.add(key)
+        self.iterations += 1
+        if failed:
+            self.failures += 1
+            self._keep(test, phase, outcome, event_id, started)
+
+    def _keep(self, test: str, phase: str, outcome: Outcome, event_id: str, at: float) -> None:
+        key = (test, outcome.crash, event_id)
+        if key not in self._failures and len(self._failures) >= MOST_KINDS_OF_FAILURE:
+            key = (test, OTHER, event_id)
+        known = self._failures.get(key)
+        if known is None:
+            known = Failure(*key, phase, outcome.stage, 0, at, at, outcome.text())
+        self._failures[key] = replace(known, count=known.count + 1, last_at=at)
+        self._changed_failures.add(key)
+
+    def latency(self, test: str, phase: str) -> Histogram:
+        """Return the latencies of the test's passes in that phase."""
+        counts = self._counts.get((test, phase))
+        return counts.latency if counts else Histogram()
+
+    def drain(self) -> Iterator[Tally | Failure]:
+        """Yield what changed since the last call."""
+        changed, self._changed = self._changed, set()
+        for test, phase in sorted(changed):
+            yield self._tally(test, phase)
+        failures, self._changed_failures = self._changed_failures, set()
+        for key in sorted(failures):
+            yield self._failures[key]
+
+    def _tally(self, test: str, phase: str) -> Tally:
+        counts = self._counts[test, phase]
+        latency = counts.latency
+        return Tally(
+            test,
+            phase,
+            counts.iterations,
+            counts.failures,
+            counts.in_faults,
+            counts.skipped,
+            latency.total,
+            latency.quantile(0.5),
+            latency.quantile(0.95),
+            latency.longest,
+        )
