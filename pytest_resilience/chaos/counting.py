@@ -6,16 +6,15 @@ import itertools
 class AtomicCounter:
     """Number calls 0, 1, 2 …; each number is handed out once, whichever thread asks.
 
-    `next_index` is one call into C, which no other thread and no signal handler can split.
+    `next(counter.numbers)` is one call into C, which no other thread and no signal handler can split.
     """
 
-    __slots__ = ("_numbers", "next_index")
+    __slots__ = ("numbers",)
 
     def __init__(self) -> None:
-        self._numbers = itertools.count()
-        self.next_index = self._numbers.__next__
+        self.numbers = itertools.count()
 
     @property
     def value(self) -> int:
         """How many numbers were handed out; reading takes none."""
-        return int(repr(self._numbers)[len("count(") : -1])
+        return int(repr(self.numbers)[len("count(") : -1])

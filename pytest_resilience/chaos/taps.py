@@ -38,7 +38,7 @@ class Evidence:
     last_fired_at: float | None = None
 
     def note_firing(self, now: float) -> None:
-        self.fired.next_index()
+        next(self.fired.numbers)
         if self.first_fired_at is None:
             self.first_fired_at = now
         self.last_fired_at = now

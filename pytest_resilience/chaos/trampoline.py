@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from itertools import islice
 from types import CodeType, FunctionType
+from typing import NamedTuple
 
 from pytest_resilience.chaos.taps import Tap
 
@@ -24,15 +26,11 @@ class Kind(StrEnum):
     ASYNC_GENERATOR = "async generator"
 
 
-_FLAGS = {
-    Kind.COROUTINE: inspect.CO_COROUTINE,
-    Kind.ASYNC_GENERATOR: inspect.CO_ASYNC_GENERATOR,
-    Kind.GENERATOR: inspect.CO_GENERATOR,
-}
+_AWAITING = (Kind.COROUTINE, Kind.ASYNC_GENERATOR)
 
 _AROUND = """
-  resilience__index = '<next>'
-  resilience__index = resilience__index()
+  resilience__next = '<next>'
+  resilience__index = resilience__next('<numbers>')
   resilience__inner = '<inner>'
   if resilience__index % '<period>' in '<firing>':
    resilience__enter = '<enter>'
@@ -45,8 +43,8 @@ _AROUND = """
 """
 
 _BEFORE = """
-  resilience__index = '<next>'
-  resilience__index = resilience__index()
+  resilience__next = '<next>'
+  resilience__index = resilience__next('<numbers>')
   resilience__inner = '<inner>'
   if resilience__index % '<period>' in '<firing>':
    resilience__enter = '<enter>'
@@ -90,18 +88,21 @@ def closure():
 {body}
 """
 
-_PLACES = ("<next>", "<period>", "<firing>", "<enter>", "<leave>", "<inner>")
+_PLACES = ("<next>", "<numbers>", "<period>", "<firing>", "<enter>", "<leave>", "<inner>")
 
 _MARK = ("pytest-resilience trampoline",)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
+class _Shape(NamedTuple):
     """All that decides a trampoline's bytecode."""
 
     kind: Kind
-    parameters: str
-    arguments: str
+    names: tuple[str, ...]
+    positional: int
+    positional_only: int
+    keyword_only: int
+    star: bool
+    double_star: bool
     free: tuple[str, ...]
 
 
@@ -135,10 +136,11 @@ def original_code(function: FunctionType) -> CodeType:
 
 
 def _trampoline(function: FunctionType, code: CodeType, tap: Tap) -> CodeType:
-    template = _template(_shape(code))
+    shape = _shape(code)
+    template = _template(shape)
     inner = FunctionType(code, function.__globals__, function.__name__, None, function.__closure__)
+    values = _values(tap, inner, awaiting=shape.kind in _AWAITING)
     constants = list(template.code.co_consts)
-    values = _values(tap, inner, awaiting=_kind(code) in (Kind.COROUTINE, Kind.ASYNC_GENERATOR))
     for place, name in template.places:
         constants[place] = values[name]
     return template.code.replace(
@@ -154,7 +156,8 @@ def _trampoline(function: FunctionType, code: CodeType, tap: Tap) -> CodeType:
 
 def _values(tap: Tap, inner: FunctionType, *, awaiting: bool) -> Mapping[str, object]:
     return {
-        "<next>": tap.reached.next_index,
+        "<next>": next,
+        "<numbers>": tap.reached.numbers,
         "<period>": tap.schedule.period,
         "<firing>": tap.schedule.firing,
         "<enter>": tap.enter_async if awaiting else tap.enter,
@@ -164,38 +167,59 @@ def _values(tap: Tap, inner: FunctionType, *, awaiting: bool) -> Mapping[str, ob
 
 
 def _kind(code: CodeType) -> Kind:
-    return next((kind for kind, flag in _FLAGS.items() if code.co_flags & flag), Kind.FUNCTION)
+    flags = code.co_flags
+    if flags & inspect.CO_COROUTINE:
+        return Kind.COROUTINE
+    if flags & inspect.CO_ASYNC_GENERATOR:
+        return Kind.ASYNC_GENERATOR
+    return Kind.GENERATOR if flags & inspect.CO_GENERATOR else Kind.FUNCTION
 
 
 def _shape(code: CodeType) -> _Shape:
-    names = iter(code.co_varnames)
-    positional = [next(names) for _ in range(code.co_argcount)]
-    keywords = [next(names) for _ in range(code.co_kwonlyargcount)]
-    star = f"*{next(names)}" if code.co_flags & inspect.CO_VARARGS else ""
-    double = f"**{next(names)}" if code.co_flags & inspect.CO_VARKEYWORDS else ""
-    parameters = list(positional)
-    if code.co_posonlyargcount:
-        parameters.insert(code.co_posonlyargcount, "/")
-    parameters += [star or "*"] if star or keywords else []
-    passed = [*positional, star, *(f"{name}={name}" for name in keywords), double]
+    star = bool(code.co_flags & inspect.CO_VARARGS)
+    double_star = bool(code.co_flags & inspect.CO_VARKEYWORDS)
     return _Shape(
         _kind(code),
-        ", ".join(filter(None, [*parameters, *keywords, double])),
-        ", ".join(filter(None, passed)),
+        code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + star + double_star],
+        code.co_argcount,
+        code.co_posonlyargcount,
+        code.co_kwonlyargcount,
+        star,
+        double_star,
         code.co_freevars,
     )
 
 
+def _signature(shape: _Shape) -> tuple[str, str]:
+    """Write the parameters of a `def` and the arguments of the call that passes them all on."""
+    names = iter(shape.names)
+    positional = list(islice(names, shape.positional))
+    keywords = list(islice(names, shape.keyword_only))
+    star = f"*{next(names)}" if shape.star else ""
+    double_star = f"**{next(names)}" if shape.double_star else ""
+    parameters = list(positional)
+    if shape.positional_only:
+        parameters.insert(shape.positional_only, "/")
+    if keywords and not star:
+        parameters.append("*")
+    passed = (*positional, star, *(f"{name}={name}" for name in keywords), double_star)
+    return _listed(*parameters, star, *keywords, double_star), _listed(*passed)
+
+
+def _listed(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
 @lru_cache(maxsize=1024)
 def _template(shape: _Shape) -> _Template:
-    awaiting = shape.kind in (Kind.COROUTINE, Kind.ASYNC_GENERATOR)
-    body = _BODIES[shape.kind].format(await_="await " if awaiting else "", arguments=shape.arguments)
+    awaiting = shape.kind in _AWAITING
+    parameters, arguments = _signature(shape)
     source = _SOURCE.format(
         cells="".join(f"{name} = " for name in shape.free) + "None",
         define="async def" if awaiting else "def",
-        parameters=shape.parameters,
-        free=", ".join(shape.free) or "None",  # in dead code: makes them free variables, nothing else
-        body=body,
+        parameters=parameters,
+        free=_listed(*shape.free) or "None",  # in dead code: makes them free variables, nothing else
+        body=_BODIES[shape.kind].format(await_="await " if awaiting else "", arguments=arguments),
     )
     code = _nested_code(_nested_code(compile(source, "<trampoline>", "exec", dont_inherit=True)))
     places = ((place, name) for place, name in enumerate(code.co_consts) if name in _PLACES)

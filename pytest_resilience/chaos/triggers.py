@@ -134,7 +134,8 @@ def _position(name: str, value: int) -> int:
 
 
 def _ordinals(indexes: range, period: int) -> Schedule:
-    return Schedule(period, indexes, indexes)
+    few = len(indexes) <= SHARE_PERIOD
+    return Schedule(period, indexes, frozenset(indexes) if few else indexes)  # a set answers in half the time
 
 
 def _drawn(seed: str, p: float) -> list[int]:
