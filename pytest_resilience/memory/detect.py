@@ -21,6 +21,7 @@ CAUSES = (*HEAP, "fds", "threads", "children")
 EVIDENCE = ("gc_objects",)
 EXPLAINED = 0.5
 MARGIN = 1.1
+NOISE = 4
 
 Findings: TypeAlias = Mapping[str, tuple[Series, Finding]]
 
@@ -95,7 +96,7 @@ def _smallest(findings: Findings) -> tuple[float | None, float]:
 
 def _hidden(series: Series, finding: Finding) -> tuple[float | None, float]:
     trait, heights = TRAITS[series.signal], [y for _, y in finding.evidence.points]
-    growth = (trait.floor + max(heights) - min(heights)) * trait.weight * MARGIN
+    growth = (MARGIN * trait.floor + NOISE * (max(heights) - min(heights))) * trait.weight
     begins = int(len(series.points) * WARM_UP)
     span = series.points[-1][0] - series.points[begins][0]
     slope = growth / span if span else 0.0

@@ -65,7 +65,7 @@ class SystemMemory:
     def percent(self) -> float:
         """Return the share of the tightest limit that is used, from 0 to 100."""
         of_groups = [percent for group in self._groups if (percent := group.percent()) is not None]
-        return max(float(psutil.virtual_memory().percent), *of_groups)
+        return max([float(psutil.virtual_memory().percent), *of_groups])
 
 
 def _mounts(root: Path, membership: Path) -> Iterator[tuple[Path, str, Layout]]:

@@ -19,7 +19,7 @@ SHORTEST_INTERVAL = 0.05
 LONGEST_INTERVAL = 30.0
 DELIVERY_SECONDS = 1.0
 CAPACITY = 256
-SHARE_PER_SIGNAL = 0.0012
+SHARE_PER_SIGNAL = 0.001
 
 
 def interval_for(duration_seconds: float) -> float:

@@ -71,9 +71,9 @@ def _height_at(points: Sequence[Point], position: float) -> float:
 
 
 def fade_ratio(points: Sequence[Point]) -> float:
-    """Return the slope of the last third as a share of the slope of the first: 1 is steady, 0 has ended."""
-    third = max(2, math.ceil(len(points) / 3))
-    early, late = theil_sen(points[:third]), theil_sen(points[-third:])
+    """Return the slope of the second half as a share of the first half's: 1 is steady, 0 has ended."""
+    half = len(points) // 2
+    early, late = theil_sen(points[: half + 1]), theil_sen(points[-half - 1 :])
     if early <= 0:
         return math.inf if late > 0 else 0.0
     return max(0.0, late / early)

@@ -34,21 +34,21 @@ class Thresholds:
         r_squared: of the line through the envelope.
         z: of the Mann-Kendall test on the envelope (1.96 is a chance of 1 in 40 for growth).
         persistence: growth of each quarter, as a share of the quarter before it.
-        lasting: slope of the last third, as a share of the slope of the first third.
+        lasting: slope of the second half, as a share of the slope of the first half.
         votes: how many of the four tests must agree; that growth lasts must be one of them.
     """
 
     r_squared: float = 0.8
     z: float = 1.96
     persistence: float = 0.25
-    lasting: float = 0.6
+    lasting: float = 0.65
     votes: int = 3
 
 
 DEFAULTS = Thresholds()
 WARM_UP = 0.25
 HALF = 0.5
-HALF_LASTING = 0.8
+HALF_LASTING = 0.85
 LATE = 0.75
 BLOCKS = 16
 LATE_BLOCKS = 8

@@ -24,7 +24,7 @@ CHECKPOINT_SECONDS = 0.5
 GRID = [
     Thresholds(r_squared=r_squared, persistence=persistence, lasting=lasting, votes=votes)
     for votes, r_squared, persistence, lasting in product(
-        (2, 3, 4), (0.7, 0.8, 0.9), (0.1, 0.25, 0.5), (0.15, 0.3, 0.45, 0.6, 0.75)
+        (2, 3, 4), (0.7, 0.8, 0.9), (0.1, 0.25, 0.5), (0.15, 0.35, 0.5, 0.65, 0.8)
     )
 ]
 
