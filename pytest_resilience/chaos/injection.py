@@ -1,8 +1,8 @@
 """Injections: one scenario active on one service, and the evidence of what it did."""
 
-import threading
 from collections.abc import Sequence
 
+from pytest_resilience.chaos.countdown import Countdown
 from pytest_resilience.chaos.ledger import LEDGER
 from pytest_resilience.chaos.plans import Plan
 from pytest_resilience.chaos.records import ChaosEvent
@@ -11,9 +11,7 @@ from pytest_resilience.chaos.taps import Evidence, FaultTap
 from pytest_resilience.chaos.targets import CallSite
 from pytest_resilience.chaos.trampoline import Kind
 from pytest_resilience.clock import Clock
-from pytest_resilience.errors import ScenarioError
 
-_JOIN_SECONDS = 5.0
 _GENERATORS = (Kind.GENERATOR, Kind.ASYNC_GENERATOR)
 
 Normals = Sequence[tuple[CallSite, float | None]]
@@ -50,7 +48,7 @@ class Injection:
         self._taps = self._make_taps(sites)
         self._targets = tuple(site.label for site, _ in sites)
         self._armed = False
-        self._timer = self._make_timer(duration)
+        self._countdown = None if duration is None else Countdown(duration, self.remove, self._release, clock)
 
     @property
     def scenario(self) -> str:
@@ -91,9 +89,7 @@ class Injection:
         return self.removed_at is None
 
     def arm(self) -> "Injection":
-        """Put the fault in place; doing it again changes nothing."""
-        if not self.active:
-            raise ScenarioError(f"Event {self.event_id!r} is over. Inject the scenario again.")
+        """Put the fault in place, once: doing it again, or after the removal, changes nothing."""
         if not self._armed:
             try:
                 self._attach()
@@ -110,10 +106,11 @@ class Injection:
                 LEDGER.detach(site.function, tap)
             self.removed_at = self._clock.now()
         self._taps = ()
-        self._end_timer()
+        if self._countdown:
+            self._countdown.finish()
 
     def __enter__(self) -> "Injection":
-        return self.arm()
+        return self
 
     def __exit__(self, *error: object) -> None:
         self.remove()
@@ -178,25 +175,10 @@ class Injection:
         started = self._clock.now()
         for site, tap in self._taps:
             LEDGER.attach(site.function, site.slot, tap)
-        if self._timer is not None:
-            self._timer.start()
+        if self._countdown:
+            self._countdown.start()
         self._armed = True
         self.injection_seconds = self._clock.now() - started
-
-    def _make_timer(self, duration: float | None) -> threading.Thread | None:
-        if duration is None:
-            return None
-
-        def remove_later() -> None:
-            self._clock.wait(self._release, duration)
-            self.remove()
-
-        return threading.Thread(target=remove_later, name=f"resilience-{self.event_id}", daemon=True)
-
-    def _end_timer(self) -> None:
-        timer = self._timer
-        if timer is not None and timer.is_alive() and timer is not threading.current_thread():
-            timer.join(_JOIN_SECONDS)
 
 
 def _measurable(site: CallSite, normal: float | None) -> float | None:
