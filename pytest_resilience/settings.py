@@ -204,7 +204,11 @@ OPTIONS = (
     Option("enable_circuit_breaker_testing", "Run the circuit breaker phase. Default: true.", _flag),
     Option("enable_cascading_failure_testing", "Run the cascade phase. Default: true.", _flag),
     Option("enable_memory_monitoring", "Sample memory and judge it. Default: true.", _flag),
-    Option("timeout_probability", "Share of calls that provider_timeout hits. Default: the intensity's.", _share),
+    Option(
+        "timeout_probability",
+        "Share of calls that provider_timeout hits. Default: the intensity's.",
+        _share,
+    ),
     Option(
         "valuation_exception_rate",
         "Share of calls that valuation_exception hits. Default: the intensity's.",
@@ -257,7 +261,7 @@ def load_settings(
             continue
         given, value = found
         if option.field in givers:
-            raise SettingsError(f"{givers[option.field]} and {given} both set the duration. Give one of them.")
+            raise SettingsError(f"{givers[option.field]} and {given} both set the duration. Give one.")
         givers[option.field] = given
         values[option.field] = value
     return _checked(Settings(**values))
@@ -294,7 +298,7 @@ def _checked(settings: Settings) -> Settings:
             )
         )
     if settings.plan_only and not settings.soaking:
-        raise SettingsError("--soak-plan needs a duration to plan for. Add --soak-hours=4 or --soak-duration=90s.")
+        raise SettingsError("--soak-plan needs a duration. Add --soak-hours=4 or --soak-duration=90s.")
     if settings.soak_all and not settings.soaking:
         raise SettingsError("--soak-all needs a duration. Add --soak-hours=4 or --soak-duration=90s.")
     return settings

@@ -15,7 +15,7 @@ def soak_chaos(services: Iterable[Service], settings: Settings) -> Chaos:
 
 
 def fixture_chaos(services: Iterable[Service], settings: Settings) -> Chaos:
-    """Return the engine of an ordinary test: unless told otherwise it hits every call, so that a test is certain."""
+    """Return the engine of an ordinary test: its faults hit every call, unless told otherwise."""
     return _chaos(services, settings, Shares(1, 1, 1))
 
 

@@ -20,7 +20,7 @@ def resilience_services() -> "Sequence[Service]":
 
 @pytest.fixture(scope="session")
 def resilience_breakers() -> Mapping[str, object]:
-    """Override to register circuit breakers for verification: name -> pybreaker breaker, or a factory."""
+    """Override to register circuit breakers for verification: name -> breaker (pybreaker) or factory."""
     return {}
 
 
@@ -28,8 +28,9 @@ def resilience_breakers() -> Mapping[str, object]:
 def chaos(request: pytest.FixtureRequest, resilience_services: "Sequence[Service]") -> "Iterator[Chaos]":
     """Inject real faults: `with chaos.inject("latency_spike", "odds_provider", delay=0.2) as event:`.
 
-    The targets are the services of the fixture `resilience_services`. Whatever is still active at the end of the
-    test is removed, and an injection that never fired fails the test, unless it was given `must_fire=False`.
+    The targets are the services of the fixture `resilience_services`, and every call is hit unless told
+    otherwise. What is still active at the end of the test is removed, and an injection that never fired fails
+    the test, unless it was given `must_fire=False`.
     """
     from pytest_resilience.errors import ResilienceError
     from pytest_resilience.plugin.engine import fixture_chaos

@@ -29,7 +29,10 @@ from pytest_resilience.store.layout import RunFolder, create_folder, new_test_id
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import format_duration
 
-NO_SOAK_TESTS = "No soak test is selected. Mark tests with @pytest.mark.soak, or add --soak-all to soak every selected test."
+NO_SOAK_TESTS = (
+    "No soak test is selected. Mark tests with @pytest.mark.soak, "
+    "or add --soak-all to soak every selected test."
+)
 NO_XDIST = "A soak runs in one process in this version, so -n cannot be given with it. Run it without -n."
 
 
@@ -58,7 +61,8 @@ class SoakPlugin:
 
     def pytest_report_header(self) -> str:
         duration = format_duration(self._settings.duration_seconds or 0.0)
-        return f"resilience: soak of {duration}, seed {self._settings.seed}, intensity {self._settings.intensity}"
+        seed, intensity = self._settings.seed, self._settings.intensity
+        return f"resilience: soak of {duration}, seed {seed}, intensity {intensity}"
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:

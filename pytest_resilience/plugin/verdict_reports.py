@@ -29,7 +29,8 @@ def _test(row: TestRow, item: pytest.Item, report: Report) -> pytest.TestReport:
     outside = row.failures - row.failures_in_faults
     if outside:
         first = next(one for one in report.failures if one.test == row.test and not one.event_id)
-        text = f"{outside} of {row.iterations} iterations failed outside faults, first in {first.phase}:\n{first.text}"
+        count = f"{outside} of {row.iterations} iterations failed outside faults"
+        text = f"{count}, first in {first.phase}:\n{first.text}"
         return _report(row.test, item.location, "failed", text)
     if row.skipped == row.iterations:
         skip = (str(item.path), item.location[1] or 0, "skipped in every iteration")

@@ -149,7 +149,7 @@ def build(data: RunData) -> Report:
         recovery_success_rate=observed.get("recovery_success_rate"),
         memory_growth_percent=observed.get("memory_growth_percent"),
         max_memory_usage_mb=max((sample.rss / MIB for sample in data.samples), default=None),
-        circuit_breaker_tests_passed=sum(one.verdict == "passed" for one in data.breaker_results),
+        circuit_breaker_tests_passed=_passed_scenarios(data.breaker_results),
         cascading_failure_recovery=_answer(observed.get("cascade_recovery")),
         started_utc=run.started_utc,
         status=run.status,
@@ -183,6 +183,14 @@ def _criterion(verdict: Verdict) -> CriterionRow:
     if observed is not None and verdict.limit.endswith(("yes", "no")):
         observed = bool(observed)
     return CriterionRow(verdict.criterion, verdict.verdict, observed, verdict.limit, verdict.detail)
+
+
+def _passed_scenarios(results: Iterable[BreakerResult]) -> int:
+    """Count the scenarios that some breaker passed and none failed."""
+    verdicts: dict[str, set[str]] = {}
+    for one in results:
+        verdicts.setdefault(one.scenario, set()).add(one.verdict)
+    return sum("passed" in found and "failed" not in found for found in verdicts.values())
 
 
 def _answer(observed: float | bool | None) -> bool | None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from textwrap import wrap
 
 from pytest_resilience.report.model import CriterionRow, EventRow, PhaseRow, Report
 from pytest_resilience.report.table import WIDTH, table
@@ -109,12 +110,18 @@ def _unreached(report: Report) -> list[str]:
 
 def _not_run(report: Report) -> list[str]:
     """Group what has the same reason."""
-    grouped: dict[tuple[str, str], list[str]] = {}
+    grouped: dict[str, list[str]] = {}
     for one in report.not_run:
-        why = one.reason + (f": {one.fix}" if one.fix else "")
-        grouped.setdefault((one.service, why), []).append(one.scenario)
-    rows = [(service, ", ".join(scenarios), why) for (service, why), scenarios in grouped.items()]
-    return table(("service", "not run", "why"), rows)
+        why = f"{one.reason}. {one.fix}" if one.fix else one.reason
+        grouped.setdefault(why, []).append(
+            f"{one.scenario} on {one.service}" if one.service else one.scenario
+        )
+    block = list(chain.from_iterable(_bullet(f"{', '.join(names)}: {why}") for why, names in grouped.items()))
+    return ["not run:", *block] if block else []
+
+
+def _bullet(text: str) -> list[str]:
+    return wrap(text, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_long_words=False)
 
 
 def _failures(report: Report) -> list[str]:

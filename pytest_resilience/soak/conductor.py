@@ -1,7 +1,7 @@
 """The conductor: clock and decisions of a soak; it never runs a test itself.
 
-`script` is a generator that sends commands and yields what it waits for, so that a thread can drive it in real
-time and a test with a manual clock.
+`script` is a generator that sends commands and yields what it waits for, so that a thread can drive it in
+real time and a test with a manual clock.
 """
 
 import random
@@ -12,6 +12,7 @@ from pytest_resilience.chaos.records import NotRun
 from pytest_resilience.clock import Clock
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.chaos_phase import ChaosPhase
+from pytest_resilience.soak.checkpoints import PLACES_AFTER, PLACES_BEFORE, due_times
 from pytest_resilience.soak.link import Link
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.phases import PHASES, PhaseName
@@ -118,13 +119,18 @@ class Conductor:
             self._mark(name, status="skipped", reason=missing)
             return
         self.enter(name)
-        self.send(messages.EnterPhase(name, self._duration / CHECKPOINTS))
+        self.send(messages.EnterPhase(name, self._duration / CHECKPOINTS, self._due(name)))
         try:
             yield from body
         except (Abort, GeneratorExit) as end:
             self.leave(name, "cut", str(end) or "interrupted")
             raise
         self.leave(name)
+
+    def _due(self, name: PhaseName) -> tuple[float, ...]:
+        """Return when growth needs a checkpoint: late in the baseline, and late in the memory soak."""
+        places = {PhaseName.BASELINE: PLACES_BEFORE, PhaseName.MEMORY: PLACES_AFTER}.get(name, ())
+        return due_times(self.now(), self._ends[name], places) if places else ()
 
     def _mark(self, name: PhaseName, **changes: str | float) -> None:
         self.phases[name] = replace(self.phases[name], **changes)  # type: ignore[arg-type]

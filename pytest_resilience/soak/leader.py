@@ -17,9 +17,9 @@ POLL_SECONDS = 0.25
 class Leader:
     """Drives `conductor` on a thread of its own until its script ends, aborts or is cancelled.
 
-    `abort_reason` is asked while the script waits; when it gives a reason, the run ends. Afterwards `reason` says
-    why the script did not end by itself, or is empty, `error` holds a defect of ours, and `cpu_seconds` what the
-    thread cost.
+    `abort_reason` is asked while the script waits; when it gives a reason, the run ends. Afterwards `reason`
+    says why the script did not end by itself, or is empty, `error` holds a defect of ours, and `cpu_seconds`
+    is what the thread cost.
     """
 
     def __init__(self, conductor: Conductor, clock: Clock, abort_reason: Callable[[], str]) -> None:

@@ -63,7 +63,12 @@ class Loopback:
         self._handler = handler
 
     def send(self, message: Message) -> None:
-        peer = self._peer
-        if peer is None or peer._handler is None:
-            raise RuntimeError(f"Nobody is attached to the other end, so {message!r} is lost.")
-        peer._handler(decode(encode(message)))
+        if self._peer is None:
+            raise RuntimeError("An end is made by pair().")
+        self._peer.receive(encode(message))
+
+    def receive(self, wire: Wire) -> None:
+        """Have what the other end sent."""
+        if self._handler is None:
+            raise RuntimeError(f"Nobody is attached to this end, so {wire!r} is lost.")
+        self._handler(decode(wire))

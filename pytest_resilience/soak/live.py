@@ -7,7 +7,7 @@ from pytest_resilience.units import format_bytes, format_duration
 
 @dataclass(frozen=True)
 class Now:
-    """An instant of a soak; times in seconds, `rss` in bytes (0 if unknown), `fault` empty if none is active."""
+    """An instant of a soak; times in seconds, `rss` in bytes or 0, `fault` empty if none is active."""
 
     phase: str
     elapsed: float

@@ -13,10 +13,14 @@ from pytest_resilience.store.records import Record
 
 @dataclass(frozen=True, slots=True)
 class EnterPhase:
-    """The run is in this phase now; `checkpoint_seconds` apart, memory is read after gc.collect()."""
+    """The run is in this phase now.
+
+    Memory is read after gc.collect() about every `checkpoint_seconds`, and without fail at the times `due`.
+    """
 
     phase: str
     checkpoint_seconds: float
+    due: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

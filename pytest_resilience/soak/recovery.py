@@ -24,13 +24,8 @@ def longest_median(median: float, p95: float) -> float:
     return max(2 * p95, median + SLACK_SECONDS)
 
 
-def over_limit(waited: float, rounds: int) -> bool:
-    """Tell whether an event that waited this long, for this many rounds, has missed its limit."""
-    return waited > LIMIT_SECONDS and rounds > LIMIT_ROUNDS
-
-
 class RecoveryWatch:
-    """Follows the rounds since a removal; `limits` maps each test to its longest median latency in seconds."""
+    """Follows the rounds since a removal; `limits` maps each test to its longest median latency (seconds)."""
 
     def __init__(self, removed_at: float, limits: Mapping[str, float]) -> None:
         self._removed_at = removed_at

@@ -41,7 +41,7 @@ SWITCHES = {
 class SoakRun:
     """A soak of `suite`, kept in `folder`.
 
-    Call `loop` (it returns when the run is over), then `analyse`, then `close`, on the thread that owns the tests.
+    Call `loop` (it returns when the run is over), then `analyse`, then `close`, all on the tests' thread.
 
     Args:
         settings: with a duration and a seed.

@@ -11,6 +11,7 @@ from pytest_resilience.errors import ResilienceError
 from pytest_resilience.services import Service
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.candidates import candidates
+from pytest_resilience.soak.checkpoints import Checkpoints
 from pytest_resilience.soak.link import Link
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.outcome import Outcome, Status
@@ -21,7 +22,6 @@ from pytest_resilience.soak.telemetry import Telemetry
 from pytest_resilience.soak.windows import EventWindows
 
 FLUSH_SECONDS = 0.25
-CHECKPOINT_SHARE = 0.02
 BEFORE_CHAOS = (PhaseName.INITIALIZATION, PhaseName.BASELINE)
 
 
@@ -89,7 +89,7 @@ class Runner:
         self._injections: dict[str, Injection] = {}
         self._recovery: tuple[str, RecoveryWatch] | None = None
         self._task: Message | None = None
-        self._checkpoint_seconds = self._next_checkpoint = float("inf")
+        self._checkpoints = Checkpoints()
         self._next_flush = self._longest_round = 0.0
         self._completed_rounds = 0
         link.attach(self.receive)
@@ -174,7 +174,7 @@ class Runner:
         now = self._now()
         if self._task is not None:
             self._run_task()
-        if now >= self._next_checkpoint:
+        if now >= self._checkpoints.next:
             self._checkpoint()
         if now >= self._next_flush:
             self.flush()
@@ -192,10 +192,8 @@ class Runner:
         self._link.send(messages.Progress(*progress, self._longest_round))
 
     def _checkpoint(self) -> None:
-        if self.memory is None:
-            return
-        cost = self.memory.checkpoint()
-        self._next_checkpoint = self._now() + max(self._checkpoint_seconds, cost / CHECKPOINT_SHARE)
+        cost = self.memory.checkpoint() if self.memory else 0.0
+        self._checkpoints.taken(self._now(), cost)
 
     def _run_task(self) -> None:
         task, self._task = self._task, None
@@ -214,10 +212,9 @@ class Runner:
 
     def _obey(self, command: Message) -> None:
         match command:
-            case messages.EnterPhase(phase, checkpoint_seconds):
+            case messages.EnterPhase(phase):
+                self._checkpoints.plan(self._now(), command.checkpoint_seconds, command.due)
                 self._phase = phase
-                self._checkpoint_seconds = checkpoint_seconds
-                self._next_checkpoint = self._now()
             case messages.WatchSeams(active):
                 self._watch_seams(active)
             case messages.Inject(event_id, scenario, service):
