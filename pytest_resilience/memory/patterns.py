@@ -76,7 +76,7 @@ TRAITS: Mapping[str, Trait] = MappingProxyType(
             "Python blocks",
             "blocks",
             "Python objects",
-            floor=512,
+            floor=1024,
             weight=BLOCK_BYTES,
             advice="Look for caches without a limit, lists and dicts that only grow, callbacks that stay.",
         ),

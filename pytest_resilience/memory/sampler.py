@@ -39,7 +39,8 @@ class Sampler:
         origin: what the clock showed when the run began.
         iteration: returns how many iterations have run; called from the sampler's thread.
         phase: returns the name of the current phase; called from the sampler's thread.
-        deliver: takes the samples, in order, mostly on the sampler's thread; one call at a time.
+        deliver: takes the samples, in order, mostly on the sampler's thread; one call at a time. It must
+            pass them on, not keep them: a list of them in this process looks like a leak.
         signals: what to read; by default this process's.
     """
 
