@@ -12,6 +12,7 @@ from pytest_resilience.units import parse_duration, parse_hours
 
 INTENSITIES = ("low", "medium", "high", "extreme")
 DEFAULT_DIRECTORY = ".resilience"
+LARGEST_SEED = 2**63 - 1  # the largest integer of the run's file
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -73,20 +74,24 @@ class Option:
     lines: bool = False
 
 
-def _integer(text: str, name: str) -> int:
+def _whole(text: str, name: str, lowest: int) -> int:
     try:
         number = int(text)
     except ValueError:
-        number = -1
-    if number < 0:
-        raise SettingsError(requirement(name, "a whole number of at least 0", text))
+        number = lowest - 1
+    if number < lowest:
+        raise SettingsError(requirement(name, f"a whole number of at least {lowest}", text))
     return number
 
 
 def _count(text: str, name: str) -> int:
-    number = _integer(text, name)
-    if number < 1:
-        raise SettingsError(requirement(name, "a whole number of at least 1", text))
+    return _whole(text, name, 1)
+
+
+def _seed(text: str, name: str) -> int:
+    number = _whole(text, name, 0)
+    if number > LARGEST_SEED:
+        raise SettingsError(requirement(name, f"at most {LARGEST_SEED}", text))
     return number
 
 
@@ -161,7 +166,7 @@ OPTIONS = (
     Option(
         "seed",
         "Seed of the fault schedule and of the order of tests. Default: drawn, and printed in the header.",
-        _integer,
+        _seed,
         flag="--resilience-seed",
         ini="resilience_seed",
         metavar="N",

@@ -21,7 +21,7 @@ def parse_duration(text: str, name: str = "duration") -> float:
             requirement(name, "a duration such as 90s, 15m, 4h or 1h30m", text, "Give a number and a unit.")
         )
     seconds = math.fsum(float(number) * SECONDS[unit] for number, unit in _PART.findall(compact))
-    return positive(seconds, name, text)
+    return positive(seconds, name, text, "Write for example 90s.")
 
 
 def parse_hours(text: str, name: str = "hours") -> float:
@@ -34,13 +34,13 @@ def parse_hours(text: str, name: str = "hours") -> float:
                 name, "a number of hours such as 4 or 0.5", text, "For other units use --soak-duration."
             )
         ) from None
-    return positive(hours, name, text) * SECONDS["h"]
+    return positive(hours, name, text, "Write for example 4 or 0.5.") * SECONDS["h"]
 
 
-def positive(number: float, name: str, text: object) -> float:
+def positive(number: float, name: str, text: object, fix: str = "") -> float:
     """Return `number` if it is finite and above zero, else raise SettingsError."""
     if not (math.isfinite(number) and number > 0):
-        raise SettingsError(requirement(name, "finite and above 0", text))
+        raise SettingsError(requirement(name, "finite and above 0", text, fix))
     return number
 
 
