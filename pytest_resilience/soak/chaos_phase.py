@@ -45,22 +45,23 @@ class ChaosPhase:
 
     def script(self) -> Script:
         """Pass over all pairs again and again while there is room; list what never had any."""
-        while self._has_room():
+        while self._pairs and self._has_room():
             self._rng.shuffle(self._pairs)
-            for pair in self._pairs:
+            for pair in tuple(self._pairs):
                 if self._has_room():
-                    self._ran.add(pair)
                     yield from self._event(*pair)
-        for scenario, service in set(self._pairs) - self._ran:
-            self._stage.put(self._not_run(scenario, service))
+        for pair in sorted(set(self._pairs) - self._ran):
+            self._stage.put(self._not_run(*pair))
 
     def _event(self, scenario: str, service: str) -> Script:
         event_id = f"{scenario}-{next(self._numbers)}"
         state = self._stage.state
         self._stage.send(messages.Inject(event_id, scenario, service))
         if event_id not in state.events:
+            self._pairs.remove((scenario, service))  # what cannot be injected once is not tried again
             self._stage.put(NotRun(scenario, service, "; ".join(state.troubles[-1:])))
             return
+        self._ran.add((scenario, service))
         try:
             yield from self._strike(event_id)
         finally:

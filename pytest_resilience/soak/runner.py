@@ -244,7 +244,11 @@ class Runner:
         if self._world.chaos is None or self._stopping.is_set():
             return
         self._windows.open(event_id, self._now())
-        injection = self._world.chaos.inject(scenario, service, must_fire=False)
+        try:
+            injection = self._world.chaos.inject(scenario, service, must_fire=False)
+        except ResilienceError:
+            self._windows.forget(event_id)
+            raise
         self._injections[event_id] = injection
         self._link.send(replace(injection.record(self._origin), event_id=event_id))
 
@@ -253,9 +257,10 @@ class Runner:
         if injection is None:
             return
         injection.remove()
-        limits = {
-            test: latency_limit(self._telemetry.latency(test, PhaseName.BASELINE))
-            for test in self._suite.tests
-        }
-        self._recovery = (event_id, RecoveryWatch(self._now(), limits))
+        self._recovery = (event_id, RecoveryWatch(self._now(), self._limits()))
         self._link.send(replace(injection.record(self._origin), event_id=event_id))
+
+    def _limits(self) -> Mapping[str, float]:
+        """Return the longest latency of each test in the steady state; a test without a baseline has none."""
+        baselines = {test: self._telemetry.latency(test, PhaseName.BASELINE) for test in self._suite.tests}
+        return {test: latency_limit(baseline) for test, baseline in baselines.items() if baseline.count}

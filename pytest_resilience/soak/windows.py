@@ -10,6 +10,10 @@ class EventWindows:
     def open(self, event_id: str, at: float) -> None:
         self._windows[event_id] = (at, float("inf"))
 
+    def forget(self, event_id: str) -> None:
+        """Undo `open`: the event never came to be."""
+        self._windows.pop(event_id, None)
+
     def close(self, event_id: str, at: float) -> None:
         opened, _ = self._windows[event_id]
         self._windows[event_id] = (opened, at)
