@@ -60,7 +60,7 @@ class Console:
         if self.look is None or self._reporter is None:
             return
         now = self.look()
-        line = live_line(now, self._before or Now("", 0.0, 0.0, 0, 0, "", 0))
+        line = live_line(now, self._before or Now("", 0.0, 0.0, 0, 0, 0, "", 0))
         self._before = now
         if self._on_terminal:
             self._reporter.rewrite(line, erase=True)

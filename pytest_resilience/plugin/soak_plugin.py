@@ -165,7 +165,9 @@ class SoakPlugin:
         for name, value in junit.properties(self._report):
             private.add_junit_property(self._config, name, value)
         items = {item.nodeid: item for item in session.items}
-        for report in verdict_reports(self._report, items, teardown):
+        reports = list(verdict_reports(self._report, items, teardown))
+        session.testscollected = len(reports)  # pytest's progress counts these, not the items
+        for report in reports:
             self._config.hook.pytest_runtest_logreport(report=report)
 
     def _show_plan(self, suite: PytestSuite, world: World) -> None:

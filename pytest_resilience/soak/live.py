@@ -14,6 +14,7 @@ class Now:
     total: float
     iterations: int
     failures: int
+    failures_outside: int
     fault: str
     rss: int
 
@@ -25,7 +26,7 @@ def live_line(now: Now, before: Now) -> str:
         f"soak {format_duration(now.elapsed)}/{format_duration(now.total)}",
         now.phase,
         f"{(now.iterations - before.iterations) / seconds:.0f} it/s",
-        f"{now.failures} failures",
+        f"{now.failures} failures ({now.failures_outside} outside faults)",
     ]
     if now.fault:
         parts.append(f"fault: {now.fault}")

@@ -95,6 +95,7 @@ class Progress:
     iterations: int
     rounds: int
     failures: int
+    failures_outside: int
     longest_round: float
 
 

@@ -130,12 +130,17 @@ class SoakRun:
 
     def now(self) -> Now:
         """Return where the soak is."""
-        conductor, state = self._conductor, self._conductor.state
+        state = self._conductor.state
         event = state.active()
-        fault = f"{event.scenario} on {event.service}" if event else ""
-        total, failures = self._run.duration_seconds, state.progress.failures
         return Now(
-            self._runner.phase, conductor.now(), total, self._runner.iterations, failures, fault, state.rss
+            phase=self._runner.phase,
+            elapsed=self._conductor.now(),
+            total=self._run.duration_seconds,
+            iterations=self._runner.iterations,
+            failures=state.progress.failures,
+            failures_outside=state.progress.failures_outside,
+            fault=f"{event.scenario} on {event.service}" if event else "",
+            rss=state.rss,
         )
 
     def loop(self) -> None:
@@ -174,6 +179,7 @@ class SoakRun:
         now = self._conductor.now()
         if self._sampler:
             self._store.put(Observer("sampler", now, self._sampler.cpu_seconds))
+            self._store.put(Observer("checkpoints", now, self._runner.checkpoint_seconds))
         self._store.put(Observer("conductor", now, self._leader.cpu_seconds))
 
     def _data(self) -> RunData:

@@ -77,6 +77,7 @@ class Runner:
         between: Callable[[], None],
     ) -> None:
         self.memory: Memory | None = None
+        self.checkpoint_seconds = 0.0
         self._suite, self._world, self._link = suite, world, link
         self._clock, self._origin = clock, origin
         self._between, self._tasks = between, tasks
@@ -187,12 +188,22 @@ class Runner:
             self._link.send(record)
         for event_id, injection in list(self._injections.items()):
             self._link.send(messages.Fired(event_id, injection.reached, injection.fired))
+        self._link.send(self._progress())
+
+    def _progress(self) -> messages.Progress:
         telemetry = self._telemetry
-        progress = (self._now(), telemetry.iterations, self._completed_rounds, telemetry.failures)
-        self._link.send(messages.Progress(*progress, self._longest_round))
+        return messages.Progress(
+            at=self._now(),
+            iterations=telemetry.iterations,
+            rounds=self._completed_rounds,
+            failures=telemetry.failures,
+            failures_outside=telemetry.failures_outside,
+            longest_round=self._longest_round,
+        )
 
     def _checkpoint(self) -> None:
         cost = self.memory.checkpoint() if self.memory else 0.0
+        self.checkpoint_seconds += cost
         self._checkpoints.taken(self._now(), cost)
 
     def _run_task(self) -> None:

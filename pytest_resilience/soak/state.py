@@ -14,7 +14,7 @@ class RunnerState:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.progress = messages.Progress(0.0, 0, 0, 0, 0.0)
+        self.progress = messages.Progress(0.0, 0, 0, 0, 0, 0.0)
         self.declared: messages.Declared | None = None
         self.broken: messages.Broken | None = None
         self.troubles: list[str] = []

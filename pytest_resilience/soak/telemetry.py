@@ -1,5 +1,6 @@
 """What the iterations did, in bounded memory: tallies by test and phase, failures by kind."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -8,6 +9,8 @@ from pytest_resilience.soak.outcome import Outcome, Status
 from pytest_resilience.store.records import Failure, Tally
 
 MOST_KINDS_OF_FAILURE = 200
+"""Of failures within faults, and as many again of those outside."""
+
 OTHER = "(other kinds of failures)"
 
 
@@ -36,10 +39,12 @@ class Telemetry:
         self._owner = owner
         self._counts: dict[tuple[str, str], _Counts] = {}
         self._failures: dict[tuple[str, str, str], Failure] = {}
+        self._kinds: Counter[bool] = Counter()
         self._changed: set[tuple[str, str]] = set()
         self._changed_failures: set[tuple[str, str, str]] = set()
         self.iterations = 0
         self.failures = 0
+        self.failures_outside = 0
 
     def add(self, test: str, phase: str, outcome: Outcome, started: float, ended: float) -> None:
         """Count one iteration that ran from `started` to `ended`."""
@@ -53,14 +58,17 @@ class Telemetry:
         self.iterations += 1
         if failed:
             self.failures += 1
+            self.failures_outside += not event_id
             self._keep(test, phase, outcome, event_id, started)
 
     def _keep(self, test: str, phase: str, outcome: Outcome, event_id: str, at: float) -> None:
         key = (test, outcome.crash, event_id)
-        if key not in self._failures and len(self._failures) >= MOST_KINDS_OF_FAILURE:
+        inside = bool(event_id)
+        if key not in self._failures and self._kinds[inside] >= MOST_KINDS_OF_FAILURE:
             key = (test, OTHER, event_id)
         known = self._failures.get(key)
         if known is None:
+            self._kinds[inside] += 1
             known = Failure(*key, phase, outcome.stage, 0, at, at, outcome.text())
         self._failures[key] = replace(known, count=known.count + 1, last_at=at)
         self._changed_failures.add(key)
