@@ -39,6 +39,9 @@ class Service:
             raise ServiceError(requirement("Service name", "a non-empty string", self.name))
         for field in ("calls", "errors", "needs"):
             self._freeze(field)
+        for need in self.needs:
+            if not isinstance(need, str):
+                raise ServiceError(requirement(f"Each of Service({self.name!r}).needs", "a name", need))
         if self.timeout is not None:
             self._check_timeout(self.timeout)
         for spec in (*self.errors, self.timeout_error):

@@ -20,7 +20,7 @@ def parse_duration(text: str, name: str = "duration") -> float:
         raise SettingsError(
             requirement(name, "a duration such as 90s, 15m, 4h or 1h30m", text, "Give a number and a unit.")
         )
-    seconds = math.fsum(float(number) * SECONDS[unit] for number, unit in _PART.findall(compact))
+    seconds = sum(float(number) * SECONDS[unit] for number, unit in _PART.findall(compact))
     return positive(seconds, name, text, "Write for example 90s.")
 
 
@@ -34,7 +34,7 @@ def parse_hours(text: str, name: str = "hours") -> float:
                 name, "a number of hours such as 4 or 0.5", text, "For other units use --soak-duration."
             )
         ) from None
-    return positive(hours, name, text, "Write for example 4 or 0.5.") * SECONDS["h"]
+    return positive(hours * SECONDS["h"], name, text, "Write for example 4 or 0.5.")
 
 
 def positive(number: float, name: str, text: object, fix: str = "") -> float:

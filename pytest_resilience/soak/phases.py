@@ -89,6 +89,7 @@ def _budget(name: str, text: str) -> Budget:
 def divide(duration: float, budgets: Mapping[PhaseName, Budget]) -> Mapping[PhaseName, float]:
     """Return the seconds of each timed phase: budgets as given, the rest by the default shares.
 
+    What is left when every phase has a budget goes to the memory soak, as all time that is not used does.
     Raise SettingsError if the budgets add up to more than `duration` seconds.
     """
     fixed = {name: _seconds(budget, duration) for name, budget in budgets.items()}
@@ -98,9 +99,10 @@ def divide(duration: float, budgets: Mapping[PhaseName, Budget]) -> Mapping[Phas
         raise SettingsError(
             requirement("The sum of soak_phases", f"at most the run's {format_duration(duration)}", asked)
         )
-    others = sum(kind.share for kind in TIMED if kind.name not in fixed)
+    shares = {kind.name: kind.share for kind in TIMED if kind.name not in fixed} or {PhaseName.MEMORY: 1.0}
+    whole = sum(shares.values())
     return {
-        kind.name: fixed[kind.name] if kind.name in fixed else max(0.0, left) * kind.share / others
+        kind.name: fixed.get(kind.name, 0.0) + max(0.0, left) * shares.get(kind.name, 0.0) / whole
         for kind in TIMED
     }
 
