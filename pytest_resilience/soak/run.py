@@ -179,7 +179,6 @@ class SoakRun:
         now = self._conductor.now()
         if self._sampler:
             self._store.put(Observer("sampler", now, self._sampler.cpu_seconds))
-            self._store.put(Observer("checkpoints", now, self._runner.checkpoint_seconds))
         self._store.put(Observer("conductor", now, self._leader.cpu_seconds))
 
     def _data(self) -> RunData:

@@ -77,7 +77,6 @@ class Runner:
         between: Callable[[], None],
     ) -> None:
         self.memory: Memory | None = None
-        self.checkpoint_seconds = 0.0
         self._suite, self._world, self._link = suite, world, link
         self._clock, self._origin = clock, origin
         self._between, self._tasks = between, tasks
@@ -203,7 +202,6 @@ class Runner:
 
     def _checkpoint(self) -> None:
         cost = self.memory.checkpoint() if self.memory else 0.0
-        self.checkpoint_seconds += cost
         self._checkpoints.taken(self._now(), cost)
 
     def _run_task(self) -> None:

@@ -1,0 +1,94 @@
+"""The three examples do what their READMEs say: soaked at the same time, each in a process of its own."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+DURATIONS = {"odds_shop": "25s", "leaky_shop": "25s", "fragile_shop": "50s"}
+SEED = 20261123
+TIMEOUT_SECONDS = 180
+
+
+class Soak:
+    """A soak of one example that has ended."""
+
+    def __init__(self, name: str, process: "subprocess.Popen[str]", directory: Path) -> None:
+        self.output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
+        self.exit_code = process.returncode
+        (report,) = directory.glob("runs/*/report.json")
+        self.report: dict[str, Any] = json.loads(report.read_text("utf-8"))
+        self.verdicts = {row["criterion"]: row["verdict"] for row in self.report["criteria"]}
+
+
+def start(name: str, directory: Path) -> "subprocess.Popen[str]":
+    """Soak an example as a user does, in its own folder."""
+    options = [
+        f"--soak-duration={DURATIONS[name]}",
+        f"--resilience-seed={SEED}",
+        f"--resilience-dir={directory}",
+    ]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
+    return subprocess.Popen(
+        command, cwd=EXAMPLES / name, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+@pytest.fixture(scope="module")
+def soaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Soak]]:
+    """Soak all three, side by side."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in DURATIONS}
+    processes = {name: start(name, folder) for name, folder in folders.items()}
+    try:
+        yield {name: Soak(name, process, folders[name]) for name, process in processes.items()}
+    finally:
+        for process in processes.values():
+            process.kill()
+
+
+def test_odds_shop_survives(soaks: dict[str, Soak]) -> None:
+    """Faults fired, the shop came back from each, memory is flat: exit 0."""
+    soak = soaks["odds_shop"]
+    assert (soak.exit_code, soak.report["overall_result"]) == (0, "PASSED"), soak.output
+    assert soak.report["chaos_events_triggered"] >= 2
+    assert soak.report["successful_recoveries"] == soak.report["chaos_events_triggered"]
+    assert soak.report["circuit_breaker_tests_passed"] == 4
+    assert soak.verdicts["memory_growth_percent"] in ("met", "warning")
+
+
+def test_leaky_shop_is_caught(soaks: dict[str, Soak]) -> None:
+    """The list that is never trimmed is a leak, and nothing else is wrong: exit 1."""
+    soak = soaks["leaky_shop"]
+    assert (soak.exit_code, soak.report["overall_result"]) == (1, "FAILED"), soak.output
+    assert soak.report["memory_leak_detected"] is True
+    assert soak.verdicts["memory_leak_detected"] == "unmet"
+    assert soak.verdicts["recovery_success_rate"] == "met"
+    assert "leak: " in soak.output
+
+
+def test_fragile_shop_does_not_come_back(soaks: dict[str, Soak]) -> None:
+    """The state that stays wrong after an error is no recovery: exit 1, and the event is named."""
+    soak = soaks["fragile_shop"]
+    assert (soak.exit_code, soak.report["overall_result"]) == (1, "FAILED"), soak.output
+    (lost,) = [event for event in soak.report["events"] if event["outcome"] == "not recovered"]
+    assert f"{lost['event_id']} on {lost['service']} did not recover within 30.0s" in " ".join(
+        soak.output.split()
+    )
+    assert soak.verdicts["permanent_degradation"] == "unmet"
+    assert soak.verdicts["memory_leak_detected"] != "unmet"
+
+
+@pytest.mark.parametrize("name", DURATIONS)
+def test_the_examples_are_ordinary_suites_too(name: str) -> None:
+    """Without a soak option each test runs once and passes."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        command, cwd=EXAMPLES / name, text=True, capture_output=True, timeout=TIMEOUT_SECONDS
+    )
+    assert done.returncode == 0, done.stdout
+    assert "6 passed" in done.stdout
