@@ -14,6 +14,8 @@ from types import (
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from pytest_resilience.errors import TargetError
+
 Owner = ModuleType | type
 
 _IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
@@ -40,7 +42,12 @@ class Slot:
         """Put the stand-in at the native's place and at its aliases in modules."""
         self._may_be_taken = True
         if vars(self._owner).get(self._name) is not self.placed:
-            setattr(self._owner, self._name, self.placed)
+            try:
+                setattr(self._owner, self._name, self.placed)
+            except (AttributeError, TypeError) as refusal:
+                where = f"{self._owner.__name__}.{self._name}"
+                fix = "Name the Python function that calls it."
+                raise TargetError(f"{where} cannot be replaced ({refusal}). {fix}") from refusal
             self._swap_aliases(self._native, self.stand_in)
 
     def give_back(self) -> None:
