@@ -74,7 +74,7 @@ def judge(
     leaks = _records(findings, {"leak"})
     suspects = () if leaks else _records(findings, {"late", "sawtooth"})
     if leaks:
-        return LeakVerdict("leak", _leak_line(leaks[0]), leaks, (), len(judged), *smallest)
+        return LeakVerdict("leak", _leak_line(leaks[0], findings), leaks, (), len(judged), *smallest)
     if suspects:
         line = _suspect_line(*findings[suspects[0].signal])
         return LeakVerdict("inconclusive", line, (), suspects, len(judged), *smallest)
@@ -148,9 +148,17 @@ def _record(series: Series, finding: Finding) -> Leak:
     )
 
 
-def _leak_line(leak: Leak) -> str:
+def _leak_line(leak: Leak, findings: Findings) -> str:
     rate = describe_rate(leak.signal, leak.per_iteration, leak.per_hour)
-    return f"leak: {rate}, {leak.pattern}, confidence {leak.confidence:.2f}"
+    return f"leak: {_in_bytes(leak, findings)}{rate}, {leak.pattern}, confidence {leak.confidence:.2f}"
+
+
+def _in_bytes(leak: Leak, findings: Findings) -> str:
+    """Say what leaking objects cost in resident memory, where that grows too."""
+    if leak.kind != "Python objects" or "rss" not in findings:
+        return ""
+    rss = _record(*findings["rss"])
+    return f"{describe_rate('rss', rss.per_iteration, rss.per_hour)}, " if rss.per_hour > 0 else ""
 
 
 def _suspect_line(series: Series, finding: Finding) -> str:

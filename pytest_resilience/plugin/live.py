@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from shutil import get_terminal_size
 
 import pytest
 
@@ -63,6 +64,6 @@ class Console:
         line = live_line(now, self._before or Now("", 0.0, 0.0, 0, 0, 0, "", 0))
         self._before = now
         if self._on_terminal:
-            self._reporter.rewrite(line, erase=True)
+            self._reporter.rewrite(line[: get_terminal_size().columns - 1], erase=True)
         else:
             self._write(line)

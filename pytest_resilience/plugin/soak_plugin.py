@@ -66,16 +66,15 @@ class SoakPlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
-        if self._settings.soak_all:
-            chosen = list(items)
-        else:
-            chosen = [item for item in items if item.get_closest_marker("soak")]
-        rest = [item for item in items if item not in set(chosen)]
+        rest = [item for item in items if not self._is_chosen(item)]
+        items[:] = [item for item in items if self._is_chosen(item)]
         if rest:
             self._config.hook.pytest_deselected(items=rest)
-        items[:] = chosen
-        if not chosen and not session.testsfailed:
+        if not items and not session.testsfailed:
             raise pytest.UsageError(NO_SOAK_TESTS)
+
+    def _is_chosen(self, item: pytest.Item) -> bool:
+        return self._settings.soak_all or item.get_closest_marker("soak") is not None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -116,6 +115,17 @@ class SoakPlugin:
         console = Console(self._config, clock)
         soak = self._start(suite, world, console, clock)
         console.look = soak.now
+        try:
+            interruption = self._run(session, suite, soak, console)
+        except ResilienceError as broken:
+            pytest.exit(f"the soak cannot go on: {broken}", returncode=pytest.ExitCode.TESTS_FAILED)
+        if interruption is not None:
+            raise interruption
+
+    def _run(
+        self, session: pytest.Session, suite: PytestSuite, soak: SoakRun, console: Console
+    ) -> BaseException | None:
+        """Run the soak and report it; return what interrupted it."""
         interruption: BaseException | None = None
         with Interruptions() as signals:
             try:
@@ -126,10 +136,7 @@ class SoakPlugin:
             console.end()
             soak.analyse(_reason(interruption))
             self._conclude(session, *soak.close(suite.close))
-        if interruption is not None:
-            raise interruption
-        if signals.held:
-            raise KeyboardInterrupt(signals.held)
+        return interruption or (KeyboardInterrupt(signals.held) if signals.held else None)
 
     def _start(self, suite: PytestSuite, world: World, console: Console, clock: SystemClock) -> SoakRun:
         began = datetime.now(UTC)

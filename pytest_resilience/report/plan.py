@@ -78,7 +78,12 @@ def _services(services: Iterable[Service]) -> list[str]:
 
 def _scenarios(candidates: Iterable[Candidate]) -> list[str]:
     rows = [
-        (scenario, service or "-", "will run" if not reason else "will not run", f"{reason} {fix}".strip())
+        (
+            scenario,
+            service or "-",
+            "will run" if not reason else "will not run",
+            ". ".join(filter(None, (reason, fix))),
+        )
         for scenario, service, reason, fix in candidates
     ]
     return table(("scenario", "service", "", "why"), rows)
