@@ -115,8 +115,9 @@ latency_spike-4        latency_spike        odds_provider        0      0  never
 service        seam never reached    what to do
 odds_provider  shop.cache:Cache.get  Call it in a soak test, or take it out of Service(calls=[…]).
 
-service        not run                               why
-odds_provider  network_partition, database_slowdown  it has no endpoint: Service(endpoint=…).
+not run:
+  - network_partition on odds_provider, database_slowdown on odds_provider: it has no endpoint.
+    Service(endpoint=…).
 
 test_shop.py::test_bet failed 3x outside faults, first at 50.0s in MEMORY_SOAK_TESTING (call)
     … 6 lines before, in report.json
