@@ -131,7 +131,7 @@ class SoakPlugin:
             try:
                 soak.loop()
                 signals.hold()
-            except (KeyboardInterrupt, pytest.exit.Exception) as stop:
+            except (KeyboardInterrupt, pytest.exit.Exception, session.Failed) as stop:
                 interruption = stop
             console.end()
             soak.analyse(_reason(interruption))

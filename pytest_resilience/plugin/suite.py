@@ -78,7 +78,15 @@ class PytestSuite:
             for fixture in self._protocol.wide_fixtures.values():
                 private.forget_finished_fixtures(fixture)
             private.forget_repeated_warnings(self._session.config)
+        self._obey_session()
         return judge(reports)
+
+    def _obey_session(self) -> None:
+        """End the soak as pytest's own loop would, where another plugin asked for it."""
+        if self._session.shouldfail:
+            raise self._session.Failed(self._session.shouldfail)
+        if self._session.shouldstop:
+            raise self._session.Interrupted(self._session.shouldstop)
 
     def close(self) -> None:
         """Tear down what is still set up; raise what that raises."""
