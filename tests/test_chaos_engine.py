@@ -1,5 +1,6 @@
 """The engine injects, keeps the evidence, and takes everything away again."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -333,6 +334,36 @@ def test_wrong_services_fail_when_the_engine_is_made() -> None:
         Chaos([PROVIDER, Service("other", calls=["chaos_subjects:fetsh"])], seed=1)
     with pytest.raises(ServiceError, match="declared twice"):
         Chaos([PROVIDER, Service("odds_provider")], seed=1)
+
+
+def test_two_names_of_one_call_are_one_call() -> None:
+    """A function that is named twice is hit, and counted, once per call."""
+    service = Service("twice", calls=["chaos_subjects:fetch", "chaos_subjects.fetch"], errors=[KeyError])
+    with Chaos([service], seed=1).inject("valuation_exception", "twice", trigger=nth(1)) as event:
+        assert outcomes(2, lambda: subjects.fetch("g")) == ["KeyError", ""]
+    assert event.reached == 2
+
+
+def test_a_fault_does_not_hit_its_own_waiting() -> None:
+    """A delay on asyncio.sleep, which delays use themselves, ends."""
+    engine = Chaos([Service("loop", calls=["asyncio:sleep"])], seed=1)
+
+    async def main() -> float:
+        started = time.monotonic()
+        await asyncio.sleep(0)
+        return time.monotonic() - started
+
+    with engine.inject("latency_spike", "loop", delay=0.05, probability=1) as event:
+        assert 0.05 <= asyncio.run(main()) < DEADLINE
+    assert event.fired == 1
+
+
+def test_a_fault_on_the_clock_does_not_reach_the_engine() -> None:
+    """time.monotonic can be a target although the engine reads it at each firing."""
+    engine = Chaos([Service("clock", calls=["time:monotonic"])], seed=1)
+    with engine.watch(), engine.inject("latency_spike", "clock", delay=0.01, probability=1) as event:
+        assert time.monotonic() > 0
+    assert event.fired >= 1
 
 
 class Sealed(type):

@@ -104,12 +104,12 @@ def test_a_native_function_is_reached_under_every_alias(monkeypatch: pytest.Monk
     LEDGER.attach(site.function, site.slot, tap)
     try:
         late.sleep = time.sleep  # type: ignore[attr-defined]
-        for call in (time.sleep, subjects.imported_sleep, subjects.SLEEP_ALIAS, late.sleep):  # type: ignore[attr-defined]
+        for call in (time.sleep, subjects.imported_sleep, subjects.SLEEP_ALIAS, late.sleep):
             with pytest.raises(OSError, match="injected"):
                 call(0)
     finally:
         LEDGER.detach(site.function, tap)
-    assert time.sleep is subjects.imported_sleep is subjects.SLEEP_ALIAS is late.sleep is original  # type: ignore[attr-defined]
+    assert time.sleep is subjects.imported_sleep is subjects.SLEEP_ALIAS is late.sleep is original
 
 
 def test_an_inherited_native_method_leaves_no_name_behind() -> None:

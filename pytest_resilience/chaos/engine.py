@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from types import FunctionType
 from typing import Unpack
 
 from pytest_resilience.chaos.injection import Injection
 from pytest_resilience.chaos.parameters import Parameters, seconds
 from pytest_resilience.chaos.plans import make_plan
 from pytest_resilience.chaos.scenarios import Shares, shares_at
-from pytest_resilience.chaos.targets import resolve
+from pytest_resilience.chaos.targets import CallSite, resolve
 from pytest_resilience.chaos.watch import Watch
 from pytest_resilience.clock import Clock, SystemClock
 from pytest_resilience.errors import ScenarioError, did_you_mean
@@ -45,10 +46,7 @@ class Chaos:
         event_prefix: str = "",
     ) -> None:
         self._services = index_services(services)
-        self._sites = {
-            name: tuple(resolve(target) for target in service.calls)
-            for name, service in self._services.items()
-        }
+        self._sites = {name: _resolve_calls(service) for name, service in self._services.items()}
         self._seed = seed
         self._shares = shares or shares_at(intensity)
         self._clock = clock or SystemClock()
@@ -153,3 +151,12 @@ class Chaos:
 
     def _normal_seconds(self, service: str, label: str) -> float | None:
         return self._watch.normal_seconds(service, label) if self._watch is not None else None
+
+
+def _resolve_calls(service: Service) -> tuple[CallSite, ...]:
+    """Resolve the calls of a service; two names of one function are one call."""
+    sites: dict[FunctionType, CallSite] = {}
+    for target in service.calls:
+        site = resolve(target)
+        sites.setdefault(site.function, site)
+    return tuple(sites.values())

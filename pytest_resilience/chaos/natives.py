@@ -18,6 +18,7 @@ from pytest_resilience.errors import TargetError
 
 Owner = ModuleType | type
 
+_OURS = "pytest_resilience"
 _IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 _NATIVE = (BuiltinFunctionType, ClassMethodDescriptorType, MethodDescriptorType, WrapperDescriptorType)
 
@@ -65,9 +66,9 @@ class Slot:
     def _swap_aliases(self, old: object, new: object) -> None:
         if not isinstance(self._owner, ModuleType):
             return
-        for module in tuple(sys.modules.values()):
+        for module_name, module in tuple(sys.modules.items()):
             names = getattr(module, "__dict__", None)
-            if type(names) is dict:
+            if type(names) is dict and not module_name.startswith(_OURS):
                 for name in [name for name, value in tuple(names.items()) if value is old]:
                     names[name] = new
 

@@ -1,5 +1,6 @@
 """Taps: what stands at a seam. A trampoline asks its tap at each call whether and how to interfere."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -44,6 +45,19 @@ class Evidence:
         self.last_fired_at = now
 
 
+_ACTING: ContextVar[bool] = ContextVar("resilience_fault_acting", default=False)
+
+
+class _Acting:
+    """While a fault waits or builds its error, calls of the same task or thread are not hit."""
+
+    def __enter__(self) -> None:
+        self._token = _ACTING.set(True)
+
+    def __exit__(self, *error: object) -> None:
+        _ACTING.reset(self._token)
+
+
 class FaultTap:
     """Carries out a fault at the calls that its schedule picks, until it is released."""
 
@@ -59,28 +73,38 @@ class FaultTap:
         self._clock = clock
 
     def enter(self, index: int) -> Token:
-        effect = self._begin(index)
-        if effect.wait:
-            self._clock.wait(self._release, effect.wait)
-        return self._go_on(effect)
+        if self._stands_back():
+            return None
+        with _Acting():
+            effect = self._begin(index)
+            if effect.wait:
+                self._clock.wait(self._release, effect.wait)
+            return self._go_on(effect)
 
     async def enter_async(self, index: int) -> Token:
-        effect = self._begin(index)
-        if effect.wait:
-            await pause(self._release, effect.wait, self._clock)
-        return self._go_on(effect)
+        if self._stands_back():
+            return None
+        with _Acting():
+            effect = self._begin(index)
+            if effect.wait:
+                await pause(self._release, effect.wait, self._clock)
+            return self._go_on(effect)
 
     def leave(self, token: Token) -> None:
-        if (seconds := self._owed(token)) > 0:
-            self._clock.wait(self._release, seconds)
+        with _Acting():
+            if (seconds := self._owed(token)) > 0:
+                self._clock.wait(self._release, seconds)
 
     async def leave_async(self, token: Token) -> None:
-        if (seconds := self._owed(token)) > 0:
-            await pause(self._release, seconds, self._clock)
+        with _Acting():
+            if (seconds := self._owed(token)) > 0:
+                await pause(self._release, seconds, self._clock)
+
+    def _stands_back(self) -> bool:
+        """The fault was removed just now, or it is a fault that calls, such as one on asyncio.sleep."""
+        return self._release.is_set() or _ACTING.get()
 
     def _begin(self, index: int) -> Effect:
-        if self._release.is_set():  # removed between the decision and here
-            return Effect()
         effect = self._fault.effect(self.schedule.rank(index), draw(self._seed, index))
         self._evidence.note_firing(self._clock.now())
         return effect
