@@ -87,12 +87,14 @@ class ChaosPhase:
         return max(self._window, MIN_WINDOW_ROUNDS * longest) + longest
 
     def _has_room(self) -> bool:
-        return self._stage.state.awaited() is None and self._stage.now() + self._needed() <= self._end
+        """Tell whether one more event fits in; into a suite that is still ill it would prove nothing."""
+        recovered = self._stage.state.unrecovered() is None
+        return recovered and self._stage.now() + self._needed() <= self._end
 
     def _not_run(self, scenario: str, service: str) -> NotRun:
-        awaited = self._stage.state.awaited()
-        if awaited:
-            return NotRun(scenario, service, f"the suite had not recovered from {awaited.event_id}")
+        ill = self._stage.state.unrecovered()
+        if ill:
+            return NotRun(scenario, service, f"the suite had not recovered from {ill.event_id}")
         needed = format_duration(self._needed() * len(self._pairs))
         fix = f"A longer soak, or soak_phases: CHAOS_INJECTION = {needed}."
         return NotRun(scenario, service, "no room in the budget of CHAOS_INJECTION", fix)

@@ -155,8 +155,8 @@ class Runner:
         outcome = self._suite.run(test, following)
         self._telemetry.add(test, phase, outcome, started, self._now())
         if outcome.status is Status.FAILED and phase in BEFORE_CHAOS:
-            at_once = phase == PhaseName.INITIALIZATION
-            how = "fails at once" if at_once else "passes once, fails when repeated"
+            repeated = self._completed_rounds > 0
+            how = "passes once, fails when repeated" if repeated else "fails at once"
             self.flush()
             self._link.send(messages.Broken(test, how))
         return outcome

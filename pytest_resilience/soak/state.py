@@ -70,6 +70,13 @@ class RunnerState:
             (event for event in events if event.removed_at is not None and event.waited_seconds is None), None
         )
 
+    def unrecovered(self) -> ChaosEvent | None:
+        """Return the event that the suite has not come back from, still awaited or given up."""
+        events = list(self.events.values())
+        return next(
+            (event for event in events if event.removed_at is not None and event.recovered_at is None), None
+        )
+
     def give_up(self, event_id: str, now: float) -> ChaosEvent:
         """Close an event that did not recover."""
         return self.update_event(event_id, waited_seconds=self._since(event_id, now))
