@@ -1,0 +1,236 @@
+"""A whole soak on one thread and a manual clock: hours in seconds, with real faults on a real function.
+
+Conductor, link, runner and chaos engine are the real ones. The suite is a set of functions, and the conductor is
+polled whenever time passes, as its thread does in a real run.
+"""
+
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from pytest_resilience.chaos.engine import Chaos
+from pytest_resilience.chaos.records import ChaosEvent
+from pytest_resilience.chaos.scenarios import Shares
+from pytest_resilience.clock import ManualClock
+from pytest_resilience.services import Service, index_services
+from pytest_resilience.soak import messages
+from pytest_resilience.soak.conductor import Conductor
+from pytest_resilience.soak.leader import POLL_SECONDS
+from pytest_resilience.soak.link import Loopback
+from pytest_resilience.soak.messages import Message
+from pytest_resilience.soak.outcome import Outcome, Status
+from pytest_resilience.soak.phases import PhaseName, divide, parse_budgets
+from pytest_resilience.soak.runner import Runner, Task, World
+from pytest_resilience.soak.script import Abort
+from pytest_resilience.store.codec import KINDS
+from pytest_resilience.store.records import Phase, Record, Run
+from pytest_resilience.store.run_data import RunData, gather
+
+ORIGIN = 1000.0
+HALF = Shares(0.5, 0.5, 0.5, 0.5)
+
+
+def fetch(key: str) -> str:
+    """The dependency that faults hit."""
+    return key.upper()
+
+
+def never_called() -> None:
+    """A seam that no test reaches."""
+
+
+ODDS = Service(
+    "odds",
+    calls=["soak_stage:fetch"],
+    errors=[ConnectionResetError],
+    timeout=0.2,
+    timeout_error=TimeoutError,
+)
+
+
+class SharedClock(ManualClock):
+    """Time that passes in small steps, so that whoever else lives in it has its turn."""
+
+    def __init__(self) -> None:
+        super().__init__(ORIGIN)
+        self.others: Callable[[], None] = lambda: None
+
+    def pass_by(self, seconds: float) -> None:
+        """Let `seconds` go by."""
+        self.wait(threading.Event(), seconds)
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        end = self.now() + seconds
+        while not event.is_set() and (left := end - self.now()) > 1e-9:
+            self.advance(min(POLL_SECONDS, left))
+            self.others()
+        return event.is_set()
+
+
+Body = Callable[[], object]
+
+
+@dataclass
+class FunctionSuite:
+    """Soak tests that are functions; one that raises fails, one that returns Status.SKIPPED is skipped."""
+
+    clock: SharedClock
+    bodies: Mapping[str, Body]
+
+    @property
+    def tests(self) -> Sequence[str]:
+        return tuple(self.bodies)
+
+    def run(self, test: str, following: str) -> Outcome:
+        assert following in self.bodies
+        began = self.clock.now()
+        try:
+            status = Status.SKIPPED if self.bodies[test]() is Status.SKIPPED else Status.PASSED
+        except Exception as error:
+            text = traceback.format_exc()
+            return Outcome(
+                Status.FAILED, self.clock.now() - began, "call", type(error).__name__, lambda: text
+            )
+        return Outcome(status, self.clock.now() - began)
+
+
+@dataclass
+class Stage:
+    """Everything that a soak of `duration` seconds needs; `bodies` are added before `play`."""
+
+    duration: float
+    services: Sequence[Service] = ()
+    breakers: Sequence[str] = ()
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    budgets: Sequence[str] = ()
+    disabled: Mapping[PhaseName, str] = field(default_factory=dict)
+    seed: int = 7
+    shares: Shares = HALF
+    max_concurrent: int = 3
+
+    def __post_init__(self) -> None:
+        self.clock = SharedClock()
+        self.bodies: dict[str, Body] = {}
+        self.records: list[Record] = []
+        self.commands: list[tuple[float, Message]] = []
+        self.said: list[str] = []
+        self.longest_iteration = 0.0
+        self.reason = ""
+        services = index_services(self.services)
+        self.chaos = Chaos(
+            services.values(),
+            seed=self.seed,
+            shares=self.shares,
+            clock=self.clock,
+            max_concurrent=self.max_concurrent,
+        )
+        self.world = World(
+            services, dict.fromkeys(self.breakers, object()), self.chaos if self.services else None
+        )
+
+    def test(
+        self, seconds: float = 0.5, *, calls: bool = False, name: str = "test_shop.py::test_quote"
+    ) -> None:
+        """Add a soak test that works for `seconds` and, if asked to, calls the dependency first."""
+
+        def body() -> None:
+            if calls:
+                assert fetch("a") == "A"
+            self.clock.pass_by(seconds)
+
+        self.bodies[name] = body
+
+    def play(self) -> "Stage":
+        """Run the soak to its end."""
+        runner_end, conductor_end = Loopback.pair()
+        self.conductor = Conductor(
+            conductor_end,
+            clock=self.clock,
+            origin=ORIGIN,
+            duration=self.duration,
+            budgets=divide(self.duration, parse_budgets(self.budgets)),
+            disabled=self.disabled,
+            seed=self.seed,
+            store=self.records.append,
+            say=self.said.append,
+        )
+        suite = FunctionSuite(self.clock, {name: self._timed(body) for name, body in self.bodies.items()})
+        self.runner = Runner(
+            suite,
+            self.world,
+            runner_end,
+            clock=self.clock,
+            origin=ORIGIN,
+            seed=self.seed,
+            tasks=self.tasks,
+            between=self.poll,
+        )
+        conductor_end.attach(self._receive)
+        runner_end.attach(self._obey)
+        self.script = self.conductor.script()
+        self._wait = next(self.script, None)
+        self.clock.others = self.poll
+        self.runner.run()
+        self.ended = self.conductor.now()
+        return self
+
+    def poll(self) -> None:
+        """Let the conductor do what is due, as its thread does."""
+        if self._wait is None:
+            return
+        self.conductor.tick()
+        while self._wait is not None and (self._wait.ready() or self.conductor.now() >= self._wait.deadline):
+            try:
+                self._wait = next(self.script, None)
+            except Abort as end:
+                self.reason, self._wait = str(end), None
+        if self._wait is None:
+            self.conductor.send(messages.Stop())
+
+    def interrupt(self) -> None:
+        """End the soak as Ctrl-C does."""
+        self.runner.stop()
+        self._wait = None
+        self.script.close()
+
+    @cached_property
+    def data(self) -> RunData:
+        """What the run recorded."""
+        run = Run("t", "", self.seed, "medium", self.duration, "", "", "", "complete", "", self.ended)
+        return gather([run, *self.records])
+
+    def phase(self, name: PhaseName) -> Phase:
+        """Return the record of a phase."""
+        phase = self.data.phase(name)
+        assert phase is not None
+        return phase
+
+    def sent(self, kind: type[Message]) -> list[float]:
+        """Return when commands of a kind were sent."""
+        return [at for at, command in self.commands if isinstance(command, kind)]
+
+    def _timed(self, body: Body) -> Body:
+        def timed() -> object:
+            began = self.clock.now()
+            try:
+                return body()
+            finally:
+                self.longest_iteration = max(self.longest_iteration, self.clock.now() - began)
+
+        return timed
+
+    def _receive(self, message: Message) -> None:
+        if isinstance(message, KINDS) and not isinstance(message, ChaosEvent):
+            self.records.append(message)
+        self.conductor.take(message)
+
+    def _obey(self, command: Message) -> None:
+        self.commands.append((self.clock.now() - ORIGIN, command))
+        self.runner.receive(command)
+
+
+def schedule(events: Iterable[ChaosEvent]) -> list[tuple[str, str, float]]:
+    """Return what was injected where and when."""
+    return [(event.event_id, event.service, event.armed_at) for event in events]
