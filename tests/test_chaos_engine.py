@@ -295,6 +295,26 @@ def test_a_sweep_removes_everything_and_says_how_much(chaos: Chaos) -> None:
     assert len(chaos.injections) == 2
 
 
+def test_a_sweep_beside_an_arming_thread_leaves_nothing() -> None:
+    """One thread arms while another one sweeps; what was swept half-armed is not patched either."""
+    engine = Chaos([PROVIDER, CLOCK_SERVICE], seed=1, max_concurrent=10_000)
+    done = threading.Event()
+
+    def sweep() -> None:
+        while not done.is_set():
+            engine.sweep()
+
+    sweeper = threading.Thread(target=sweep)
+    sweeper.start()
+    for _ in range(200):
+        engine.inject("valuation_exception", "odds_provider", trigger=nth(99))
+        engine.watch()
+    done.set()
+    sweeper.join(DEADLINE)
+    engine.sweep()
+    assert engine.active() == ()
+
+
 def test_too_many_at_once_are_refused(chaos: Chaos) -> None:
     """The limit names what is active, and a removal makes room."""
     for _ in range(3):

@@ -17,6 +17,8 @@ _GENERATORS = (Kind.GENERATOR, Kind.ASYNC_GENERATOR)
 Normals = Sequence[tuple[CallSite, float | None]]
 """The calls to reach, with their normal latency in seconds if it is known."""
 
+Taps = tuple[tuple[CallSite, FaultTap], ...]
+
 
 class Injection:
     """A scenario on a service: armed until removed, and then the record of what it did.
@@ -45,7 +47,7 @@ class Injection:
         self._clock = clock
         self._evidence = Evidence()
         self._release = Release()
-        self._taps = self._make_taps(sites)
+        self._taps: Taps = self._make_taps(sites)
         self._targets = tuple(site.label for site, _ in sites)
         self._armed = False
         self._countdown = None if duration is None else Countdown(duration, self.remove, self._release, clock)
@@ -102,8 +104,7 @@ class Injection:
         """Take the fault away and end its waits; doing it again changes nothing."""
         if self.removed_at is None:
             self._release.set()
-            for site, tap in self._taps:
-                LEDGER.detach(site.function, tap)
+            _detach(self._taps)
             self.removed_at = self._clock.now()
         self._taps = ()
         if self._countdown:
@@ -153,7 +154,7 @@ class Injection:
             "Call it more often, or hit every call with probability=1."
         )
 
-    def _make_taps(self, sites: Normals) -> tuple[tuple[CallSite, FaultTap], ...]:
+    def _make_taps(self, sites: Normals) -> Taps:
         seed = f"{self.seed}/{self.event_id}/{self.service}"
         schedule = self._plan.trigger.schedule(seed)
         return tuple(
@@ -172,13 +173,20 @@ class Injection:
         )
 
     def _attach(self) -> None:
-        started = self._clock.now()
-        for site, tap in self._taps:
+        started, taps = self._clock.now(), self._taps
+        for site, tap in taps:
             LEDGER.attach(site.function, site.slot, tap)
+        if self._release.is_set():  # another thread removed it meanwhile
+            _detach(taps)
         if self._countdown:
             self._countdown.start()
         self._armed = True
         self.injection_seconds = self._clock.now() - started
+
+
+def _detach(taps: Taps) -> None:
+    for site, tap in taps:
+        LEDGER.detach(site.function, tap)
 
 
 def _measurable(site: CallSite, normal: float | None) -> float | None:

@@ -51,7 +51,7 @@ class Watch:
         self._taps = {
             (service, site.label): (site, WatchTap(clock)) for service, own in sites.items() for site in own
         }
-        self._stopped = False
+        self._stopping = self._stopped = False
 
     @property
     def active(self) -> bool:
@@ -68,10 +68,13 @@ class Watch:
     def start(self) -> "Watch":
         for site, tap in self._taps.values():
             LEDGER.attach(site.function, site.slot, tap)
+        if self._stopping:  # by another thread, meanwhile
+            self.stop()
         return self
 
     def stop(self) -> tuple[Seam, ...]:
         """Detach from every call; return what was seen. Doing it again changes nothing."""
+        self._stopping = True
         for site, tap in self._taps.values():
             LEDGER.detach(site.function, tap)
         self._stopped = True

@@ -114,7 +114,7 @@ CASES: dict[str, tuple[Any, Callable[..., Any], Patch, int]] = {
 
 
 def nanoseconds(run: FunctionType) -> float:
-    """Time one call, in a fresh copy of `run`: CPython 3.11 stops specialising a call whose target changes."""
+    """Time one call, in a fresh copy of `run`: CPython 3.11 stops specialising calls whose target changes."""
     fresh = FunctionType(run.__code__.replace(), run.__globals__)
     fresh()
     started = time.perf_counter()
