@@ -64,6 +64,13 @@ class Service:
             raise ServiceError(str(wrong)) from None
 
 
+def checked_services(given: object) -> Sequence[Service]:
+    """Return what a fixture gave, if it is a list (of services, as index_services checks)."""
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise ServiceError(requirement("resilience_services", "a list of Service", given))
+    return given
+
+
 def index_services(services: Iterable[Service]) -> Mapping[str, Service]:
     """Return the services by name; raise ServiceError for doubles and for needs that nobody declared."""
     by_name: dict[str, Service] = {}

@@ -1,12 +1,13 @@
 """What the soak tests' conftests declare, as the tests themselves see it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
+from pytest_resilience.breakers.pybreaker_adapter import pybreaker_factory
 from pytest_resilience.errors import ResilienceError, ServiceError, requirement
 from pytest_resilience.plugin.engine import soak_chaos
-from pytest_resilience.services import Service, index_services
+from pytest_resilience.services import Service, checked_services, index_services
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak.runner import World
 
@@ -31,21 +32,22 @@ class _Seen:
 
     def probe(self, request: pytest.FixtureRequest) -> None:
         try:
-            self._take_services(request.getfixturevalue("resilience_services"))
+            self.services += checked_services(request.getfixturevalue("resilience_services"))
             self._take_breakers(request.getfixturevalue("resilience_breakers"))
         except ResilienceError as wrong:
             self.wrong = self.wrong or wrong
-
-    def _take_services(self, services: object) -> None:
-        if isinstance(services, (str, Service)) or not isinstance(services, Iterable):
-            raise ServiceError(requirement("resilience_services", "a list of Service", services))
-        self.services += services
+        except pytest.skip.Exception as skipped:
+            fix = "Deselect its tests, or declare what is there."
+            self.wrong = self.wrong or ServiceError(
+                f"What the soak tests declare was skipped: {skipped}. {fix}"
+            )
 
     def _take_breakers(self, breakers: object) -> None:
         if not isinstance(breakers, Mapping):
             fix = 'Return {"name": breaker}.'
             raise ServiceError(requirement("resilience_breakers", "a mapping from names", breakers, fix))
         for name, breaker in breakers.items():
+            pybreaker_factory(name, breaker)
             if self.breakers.setdefault(name, breaker) is not breaker:
                 raise ServiceError(
                     f"Breaker {name!r} is declared twice, differently. Give each its own name."

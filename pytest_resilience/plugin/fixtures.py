@@ -10,6 +10,7 @@ from pytest_resilience.plugin.options import SETTINGS
 if TYPE_CHECKING:
     from pytest_resilience.chaos.engine import Chaos
     from pytest_resilience.services import Service
+    from pytest_resilience.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +33,7 @@ def chaos(request: pytest.FixtureRequest, resilience_services: "Sequence[Service
     otherwise. What is still active at the end of the test is removed, and an injection that never fired fails
     the test, unless it was given `must_fire=False`.
     """
-    from pytest_resilience.errors import ResilienceError
-    from pytest_resilience.plugin.engine import fixture_chaos
-
-    try:
-        engine = fixture_chaos(resilience_services, request.config.stash[SETTINGS])
-    except ResilienceError as wrong:
-        pytest.fail(str(wrong), pytrace=False)
+    engine = _engine(request.config.stash[SETTINGS], resilience_services)
     try:
         yield engine
     finally:
@@ -46,3 +41,15 @@ def chaos(request: pytest.FixtureRequest, resilience_services: "Sequence[Service
     unfired = [injection.explain() for injection in engine.unfired()]
     if unfired:
         pytest.fail("\n".join(unfired), pytrace=False)
+
+
+def _engine(settings: "Settings", services: object) -> "Chaos":
+    from pytest_resilience.errors import ResilienceError
+    from pytest_resilience.plugin.engine import fixture_chaos
+    from pytest_resilience.services import checked_services
+
+    try:
+        return fixture_chaos(checked_services(services), settings)
+    except ResilienceError as wrong:
+        mistake = str(wrong)
+    pytest.fail(mistake, pytrace=False)  # outside of `except`, or it would be told twice
