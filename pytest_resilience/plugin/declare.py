@@ -37,10 +37,9 @@ class _Seen:
         except ResilienceError as wrong:
             self.wrong = self.wrong or wrong
         except pytest.skip.Exception as skipped:
-            fix = "Deselect its tests, or declare what is there."
-            self.wrong = self.wrong or ServiceError(
-                f"What the soak tests declare was skipped: {skipped}. {fix}"
-            )
+            fact = f"What the soak tests declare was skipped: {skipped}."
+            fix = "Deselect these tests, or declare what is there."
+            self.wrong = self.wrong or ServiceError(f"{fact} {fix}")
 
     def _take_breakers(self, breakers: object) -> None:
         if not isinstance(breakers, Mapping):
