@@ -48,8 +48,10 @@ UNRESOLVABLE = (
 )
 UNPATCHABLE = (
     'return [Service("odds", calls=["datetime:datetime.now"])]',
-    "Target 'datetime:datetime.now' belongs to the immutable type 'datetime'. "
-    "Use time-machine to change the time.",
+    (
+        "Target 'datetime:datetime.now' belongs to the immutable type 'datetime'. "
+        "Use time-machine to change the time."
+    ),
 )
 NO_LIST = ("return None", "resilience_services must be a list of Service, not None.")
 WRONG_SERVICES = [
@@ -70,9 +72,11 @@ WRONG_SERVICES = [
     ),
     (
         'return [Service("odds", errors=[UnicodeDecodeError])]',
-        "A service's error must be a type that can be built from one message, an instance or a factory, "
-        "not <class 'UnicodeDecodeError'>. Building it failed (function takes exactly 5 arguments (1 given)): "
-        "give an instance or a factory instead.",
+        (
+            "A service's error must be a type that can be built from one message, an instance or a factory, "
+            "not <class 'UnicodeDecodeError'>. Building it failed (function takes exactly 5 arguments (1 given)): "
+            "give an instance or a factory instead."
+        ),
     ),
     (
         'return [Service("odds", timeout=-1)]',
@@ -102,8 +106,10 @@ WRONG_BREAKERS = [
     ('{"odds": dict}', f"{NO_BREAKER}not {{}}. This version supports pybreaker."),
     (
         '{"odds": divmod}',
-        f"{NO_BREAKER}not <built-in function divmod>. "
-        "Calling it raised TypeError: divmod expected 2 arguments, got 0.",
+        (
+            f"{NO_BREAKER}not <built-in function divmod>. "
+            "Calling it raised TypeError: divmod expected 2 arguments, got 0."
+        ),
     ),
 ]
 
@@ -150,7 +156,9 @@ def test_wrong_breakers_are_one_line_and_exit_4_in_a_soak(
 
 
 @pytest.mark.parametrize(("services", "message"), [UNRESOLVABLE, UNPATCHABLE, NO_LIST])
-def test_wrong_services_fail_a_test_that_asks_for_chaos(pytester: pytest.Pytester, services: str) -> None:
+def test_wrong_services_fail_a_test_that_asks_for_chaos(
+    pytester: pytest.Pytester, services: str, message: str
+) -> None:
     """In an ordinary test the same line, and no traceback, is why it fails."""
     result = run(pytester, "-k", "chaos", services=services)
     result.assert_outcomes(errors=1, deselected=1)
