@@ -17,6 +17,9 @@ from pytest_resilience.units import format_duration
 MIN_WINDOW_SECONDS = 2.0
 MIN_WINDOW_ROUNDS = 2
 MAX_WINDOW_SECONDS = 300.0
+BEGUN_ROUND = 1
+"""The round that is under way when a fault is armed or removed counts for nothing."""
+
 PASSES = 3
 STRETCH = 3
 
@@ -73,7 +76,7 @@ class ChaosPhase:
     def _strike(self, event_id: str) -> Script:
         """Wait for the window, at least two rounds, and (within reason) until the fault has fired."""
         started, state = self._stage.now(), self._stage.state
-        enough_rounds = state.progress.rounds + MIN_WINDOW_ROUNDS
+        enough_rounds = state.progress.rounds + BEGUN_ROUND + MIN_WINDOW_ROUNDS
 
         def struck() -> bool:
             waited = self._stage.now() >= started + self._window
@@ -82,9 +85,10 @@ class ChaosPhase:
         yield Until(min(self._end, started + STRETCH * self._needed()), struck)
 
     def _needed(self) -> float:
-        """Return the seconds that one event takes at least: its window and the round that shows recovery."""
+        """Return the seconds that one event takes: its window and the first whole round after it."""
         longest = self._stage.state.progress.longest_round
-        return max(self._window, MIN_WINDOW_ROUNDS * longest) + longest
+        whole_round = (BEGUN_ROUND + 1) * longest
+        return max(self._window, (BEGUN_ROUND + MIN_WINDOW_ROUNDS) * longest) + whole_round
 
     def _has_room(self) -> bool:
         """Tell whether one more event fits in; into a suite that is still ill it would prove nothing."""
@@ -95,6 +99,6 @@ class ChaosPhase:
         ill = self._stage.state.unrecovered()
         if ill:
             return NotRun(scenario, service, f"the suite had not recovered from {ill.event_id}")
-        needed = format_duration(self._needed() * len(self._pairs))
+        needed = format_duration(STRETCH * self._needed() * len(self._pairs))
         fix = f"A longer soak, or soak_phases: CHAOS_INJECTION = {needed}."
         return NotRun(scenario, service, "no room in the budget of CHAOS_INJECTION", fix)
