@@ -122,7 +122,7 @@ def nanoseconds(run: FunctionType) -> float:
 
 
 def added(run: FunctionType, patch: Patch, rounds: int) -> float:
-    """Best patched minus best plain time in nanoseconds per call, measured in turn on a machine with noise."""
+    """Best patched minus best plain time in nanoseconds per call; measured in turn, as machines are noisy."""
     plain, patched = [], []
     for _ in range(rounds):
         plain.append(nanoseconds(run))
