@@ -74,7 +74,8 @@ WRONG_SERVICES = [
         'return [Service("odds", errors=[UnicodeDecodeError])]',
         (
             "A service's error must be a type that can be built from one message, an instance or a factory, "
-            "not <class 'UnicodeDecodeError'>. Building it failed (function takes exactly 5 arguments (1 given)): "
+            "not <class 'UnicodeDecodeError'>. "
+            "Building it failed (function takes exactly 5 arguments (1 given)): "
             "give an instance or a factory instead."
         ),
     ),
