@@ -20,7 +20,7 @@ def encode(message: Message) -> Wire:
     """Return the name of the message's class and its values, as builtin types only."""
     if isinstance(message, codec.KINDS):
         return codec.encode(message)
-    return (type(message).__name__, *(getattr(message, field.name) for field in fields(message)))
+    return (type(message).__name__, *(_plain(getattr(message, field.name)) for field in fields(message)))
 
 
 def decode(wire: Wire) -> Message:
@@ -30,6 +30,13 @@ def decode(wire: Wire) -> Message:
         return codec.decode(wire)
     message: Message = _MESSAGES[name](*values)
     return message
+
+
+def _plain(value: Any) -> Any:
+    """Strip subclasses of builtin types, such as enums, also within tuples."""
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return next((kind(value) for kind in (bool, int, float, str) if isinstance(value, kind)), value)
 
 
 Handler = Callable[[Message], None]
