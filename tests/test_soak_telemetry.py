@@ -1,0 +1,130 @@
+"""What the iterations did: exact counts, the first text of each kind of failure, bounded memory."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_resilience.soak.outcome import Outcome, Status
+from pytest_resilience.soak.telemetry import MOST_KINDS_OF_FAILURE, OTHER, Telemetry
+from pytest_resilience.store.records import Failure, Tally
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["test_a", "test_b"]),
+        st.sampled_from(["BASELINE_ESTABLISHMENT", "CHAOS_INJECTION"]),
+        st.sampled_from(list(Status)),
+        st.sampled_from(["", "event-1", "event-2"]),
+        st.booleans(),  # drain afterwards
+    ),
+    max_size=60,
+)
+
+
+def failed(crash: str, text: str = "E   assert 0") -> Outcome:
+    """Return an iteration that failed."""
+    return Outcome(Status.FAILED, 0.1, "call", crash, lambda: text)
+
+
+def outside(started: float, ended: float) -> str:
+    """Let no failure belong to an event."""
+    return ""
+
+
+@given(STEPS)
+def test_what_is_drained_adds_up_whenever_it_is_drained(
+    steps: list[tuple[str, str, Status, str, bool]],
+) -> None:
+    """The last record of each key has the exact counts, however often one looked in between."""
+    owner = ""
+    telemetry = Telemetry(lambda started, ended: owner)
+    records: dict[object, Tally | Failure] = {}
+
+    def drain() -> None:
+        for record in telemetry.drain():
+            records[type(record), *(getattr(record, name) for name in record.KEY)] = record
+
+    for at, (test, phase, status, owner, now) in enumerate(steps):
+        telemetry.add(test, phase, Outcome(status, 0.1, "call", "shop.py:1: E"), float(at), at + 0.5)
+        if now:
+            drain()
+    drain()
+    tallies = [record for record in records.values() if isinstance(record, Tally)]
+    failures = [record for record in records.values() if isinstance(record, Failure)]
+    ran = Counter((test, phase) for test, phase, *_ in steps)
+    assert {(one.test, one.phase): one.iterations for one in tallies} == ran
+    bad = [(test, event) for test, _, status, event, _ in steps if status is Status.FAILED]
+    assert {(one.test, one.event_id): one.count for one in failures} == Counter(bad)
+    assert sum(one.failures for one in tallies) == len(bad) == telemetry.failures
+    assert sum(one.failures_in_faults for one in tallies) == sum(bool(event) for _, event in bad)
+    assert telemetry.failures_outside == sum(not event for _, event in bad)
+    assert sum(one.skipped for one in tallies) == sum(status is Status.SKIPPED for *_, status, _, _ in steps)
+    assert telemetry.iterations == len(steps)
+
+
+def test_only_what_changed_is_drained() -> None:
+    """A second look at the same state gives nothing."""
+    telemetry = Telemetry(outside)
+    telemetry.add("test_a", "CHAOS_INJECTION", failed("x"), 0.0, 1.0)
+    assert len(list(telemetry.drain())) == 2
+    assert list(telemetry.drain()) == []
+
+
+def test_latencies_are_those_of_passes() -> None:
+    """A failure at once would make a broken test look fast."""
+    telemetry = Telemetry(outside)
+    for seconds in (0.2, 0.2, 0.4):
+        telemetry.add("test_a", "BASELINE_ESTABLISHMENT", Outcome(Status.PASSED, seconds), 0.0, 1.0)
+    telemetry.add("test_a", "BASELINE_ESTABLISHMENT", failed("x"), 0.0, 1.0)
+    (tally, _) = telemetry.drain()
+    assert isinstance(tally, Tally)
+    assert (tally.iterations, tally.failures) == (4, 1)
+    assert tally.median == pytest.approx(0.2, rel=0.01)
+    assert tally.longest == 0.4
+    assert tally.seconds == pytest.approx(0.8)
+    assert telemetry.latency("test_a", "BASELINE_ESTABLISHMENT").count == 3
+    assert telemetry.latency("test_b", "BASELINE_ESTABLISHMENT").count == 0
+
+
+def test_a_kind_of_failure_keeps_its_first_text_and_is_built_once() -> None:
+    """Building a traceback is costly: the second of the same kind is only counted."""
+    telemetry = Telemetry(outside)
+    built: list[int] = []
+
+    def text(number: int) -> str:
+        built.append(number)
+        return f"text {number}"
+
+    for number in range(3):
+        outcome = Outcome(Status.FAILED, 0.1, "setup", "shop.py:9: E", lambda number=number: text(number))  # type: ignore[misc]
+        telemetry.add("test_a", "CHAOS_INJECTION", outcome, 10.0 + number, 11.0 + number)
+    failure = next(record for record in telemetry.drain() if isinstance(record, Failure))
+    assert (failure.text, failure.count, failure.stage) == ("text 0", 3, "setup")
+    assert (failure.first_at, failure.last_at) == (10.0, 12.0)
+    assert built == [0]
+
+
+@pytest.mark.parametrize("event", ["", "event-1"])
+def test_ten_thousand_kinds_of_failures_are_kept_in_bounded_memory(event: str) -> None:
+    """What does not fit in is counted together, and no count is lost."""
+    telemetry = Telemetry(lambda started, ended: event)
+    for number in range(10_000):
+        telemetry.add("test_a", "CHAOS_INJECTION", failed(f"shop.py:{number}: E"), number, number + 0.5)
+    failures = [record for record in telemetry.drain() if isinstance(record, Failure)]
+    assert len(failures) == MOST_KINDS_OF_FAILURE + 1
+    assert sum(failure.count for failure in failures) == 10_000
+    rest = [failure for failure in failures if failure.crash == OTHER]
+    assert [failure.count for failure in rest] == [10_000 - MOST_KINDS_OF_FAILURE]
+
+
+def test_failures_within_faults_leave_room_for_those_outside() -> None:
+    """The kind that fails the run is never lost among those that chaos caused."""
+    owner = "event-1"
+    telemetry = Telemetry(lambda started, ended: owner)
+    for number in range(1000):
+        telemetry.add("test_a", "CHAOS_INJECTION", failed(f"shop.py:{number}: E"), 0.0, 0.5)
+    owner = ""
+    telemetry.add("test_a", "MEMORY_SOAK_TESTING", failed("shop.py:12: Stale", "the evidence"), 0.0, 0.5)
+    gating = [one for one in telemetry.drain() if isinstance(one, Failure) and not one.event_id]
+    assert [(one.crash, one.text) for one in gating] == [("shop.py:12: Stale", "the evidence")]
