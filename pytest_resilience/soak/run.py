@@ -73,6 +73,7 @@ class SoakRun:
         self._undo = ExitStack()
         self._undo.callback(self._store.close)
         self._store.put(self._run)
+        self._store.flush()  # whoever reads the file from now on finds a run
         self._conductor = Conductor(
             conductor_end,
             clock=clock,
