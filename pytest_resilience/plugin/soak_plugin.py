@@ -34,6 +34,7 @@ NO_SOAK_TESTS = (
     "or add --soak-all to soak every selected test."
 )
 NO_XDIST = "A soak runs in one process in this version, so -n cannot be given with it. Run it without -n."
+PLAN_UNSEEN = "--soak-plan writes to the terminal, which -p no:terminal switches off. Give one of them."
 
 
 def activate(config: pytest.Config, settings: Settings) -> None:
@@ -78,9 +79,10 @@ class SoakPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
-        """Run the soak, unless pytest's own loop has something to say (collection errors, --collect-only)."""
-        broken = session.testsfailed and not self._config.option.continue_on_collection_errors
-        if broken or self._config.option.collectonly:
+        """Run the soak, unless pytest's own loop has something to say or was asked to run no test."""
+        option = self._config.option
+        broken = session.testsfailed and not option.continue_on_collection_errors
+        if broken or option.collectonly or getattr(option, "setuponly", False):
             return None
         suite = PytestSuite(session, self._settings)
         world = self._declare(suite)
@@ -129,7 +131,8 @@ class SoakPlugin:
         interruption: BaseException | None = None
         with Interruptions() as signals:
             try:
-                soak.loop()
+                with private.loop_shortcuts(session):
+                    soak.loop()
                 signals.hold()
             except (KeyboardInterrupt, pytest.exit.Exception, session.Failed) as stop:
                 interruption = stop
@@ -193,7 +196,8 @@ class SoakPlugin:
             unjudged=without_subject(settings, world.services.values(), world.breakers),
         )
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        assert reporter is not None
+        if reporter is None:
+            raise pytest.UsageError(PLAN_UNSEEN)
         for line in plan_lines(plan):
             reporter.write_line(line)
 

@@ -21,7 +21,8 @@ def verdict_reports(
         yield _criterion(criterion)
     yield _overall(report)
     if teardown is not None:
-        text = "".join(traceback.format_exception(teardown))
+        verdict = traceback.format_exception_only(teardown)[-1]
+        text = f"the teardown failed: {verdict}{''.join(traceback.format_exception(teardown))}"
         yield _report(f"{PREFIX}::teardown", (PREFIX, None, "teardown"), "failed", text)
 
 
