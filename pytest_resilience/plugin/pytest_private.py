@@ -4,7 +4,9 @@ A loop in one session is something that pytest does not plan for: what pytest ke
 dropped after each iteration, or the loop itself would be the leak.
 """
 
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -16,6 +18,40 @@ from _pytest.tmpdir import tmppath_result_key
 def run_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
     """Run setup, call and teardown once, with all hooks but without logging the reports."""
     return runtestprotocol(item, log=False, nextitem=nextitem)
+
+
+@contextmanager
+def loop_shortcuts(session: pytest.Session) -> Iterator[None]:
+    """Leave out what pytest does again and again for each phase of each test, with nothing lost.
+
+    Inside, output stays captured between tests too: who writes to the terminal suspends the capture first.
+    """
+    manager: Any = session.config.pluginmanager.get_plugin("capturemanager")
+    session.gethookproxy = cache(session.gethookproxy)  # type: ignore[method-assign]
+    if manager is not None:
+        manager.item_capture = partial(_capture, manager)
+    try:
+        yield
+    finally:
+        vars(session).pop("gethookproxy", None)
+        if manager is not None:
+            vars(manager).pop("item_capture", None)
+            manager.suspend_global_capture()
+
+
+@contextmanager
+def _capture(manager: Any, when: str, item: pytest.Item) -> Iterator[None]:
+    """Capture a phase of a test; redirecting the streams is half of pytest's own cost, so they stay redirected."""
+    if not manager._global_capturing.is_started():
+        manager.resume_global_capture()
+    manager.activate_fixture()
+    try:
+        yield
+    finally:
+        manager.deactivate_fixture()
+        output, errors = manager.read_global_capture()
+        item.add_report_section(when, "stdout", output)
+        item.add_report_section(when, "stderr", errors)
 
 
 def tear_down_session(session: pytest.Session) -> None:
