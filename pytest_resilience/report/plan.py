@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_resilience.chaos.targets import resolve
 from pytest_resilience.report.table import table
 from pytest_resilience.services import Service
 from pytest_resilience.settings import Settings
@@ -69,11 +70,12 @@ def _block(lines: Sequence[str]) -> Iterator[str]:
 
 
 def _services(services: Iterable[Service]) -> list[str]:
-    rows = [
-        (service.name, ", ".join(map(str, service.calls)) or "-", ", ".join(service.needs) or "-")
-        for service in services
-    ]
+    rows = [(service.name, _calls(service) or "-", ", ".join(service.needs) or "-") for service in services]
     return table(("service", "calls", "needs"), rows)
+
+
+def _calls(service: Service) -> str:
+    return ", ".join(resolve(call).label for call in service.calls)
 
 
 def _scenarios(candidates: Iterable[Candidate]) -> list[str]:

@@ -1,0 +1,119 @@
+"""When a run must end early."""
+
+from dataclasses import replace
+
+import pytest
+from sample_runs import failure, run_data
+
+from pytest_resilience.clock import ManualClock
+from pytest_resilience.settings import Settings
+from pytest_resilience.soak.abort import CHECK_SECONDS, AbortWatch
+from pytest_resilience.soak.criteria import Subject, limits_of
+from pytest_resilience.store.run_data import RunData
+
+GOOD, BAD = run_data(), run_data(failure("test_shop.py::test_quote"))
+
+
+class Watched:
+    """A run under watch: its data, its machine's memory and its clock can be changed."""
+
+    def __init__(self, *lines: str, off: frozenset[Subject] = frozenset()) -> None:
+        self.clock = ManualClock()
+        self.data, self.percent, self.reads = GOOD, 0.0, 0
+        limits = limits_of(Settings(criteria_lines=lines))
+        self.reason = AbortWatch(limits, off, self._load, lambda: self.percent, self.clock.now)
+
+    def _load(self) -> RunData:
+        self.reads += 1
+        return self.data
+
+    def after(self, seconds: float) -> str:
+        """Let time pass, looking every second as the conductor does; return the first reason."""
+        for _ in range(round(seconds)):
+            self.clock.advance(1.0)
+            if reason := self.reason():
+                return reason
+        return ""
+
+
+def test_a_good_run_goes_on() -> None:
+    """However long."""
+    watched = Watched("failures_outside_faults == 0 abort after 3m")
+    assert watched.after(600) == ""
+    assert watched.reads > 500
+
+
+def test_nothing_is_read_if_no_criterion_can_abort() -> None:
+    """Judging a run costs time, so it is done at the end only."""
+    watched = Watched()
+    watched.data = BAD
+    assert watched.after(600) == ""
+    assert watched.reads == 0
+
+
+def test_a_criterion_that_is_unmet_for_its_grace_ends_the_run() -> None:
+    """The reason names criterion, grace and what was wrong."""
+    watched = Watched("failures_outside_faults == 0 abort after 3m")
+    watched.data = BAD
+    assert watched.after(180) == ""
+    reason = watched.after(2)
+    assert reason.startswith("failures_outside_faults was unmet for 3m00s: 1 of ")
+    assert (
+        "iterations failed outside faults (1, limit == 0): test_shop.py::test_quote 1x in MEMORY_SOAK"
+        in reason
+    )
+
+
+def test_grace_begins_anew_when_the_criterion_was_met_in_between() -> None:
+    """Only an unbroken time counts."""
+    watched = Watched("failures_outside_faults == 0 abort after 3m")
+    watched.data = BAD
+    assert watched.after(179) == ""
+    watched.data = GOOD
+    assert watched.after(5) == ""
+    watched.data = BAD
+    assert watched.after(179) == ""
+    assert watched.after(5).startswith("failures_outside_faults was unmet for 3m00s")
+
+
+def test_each_criterion_has_a_grace_of_its_own() -> None:
+    """One without never aborts."""
+    watched = Watched("failures_outside_faults == 0", "recovery_success_rate >= 0.8 abort after 10s")
+    event = replace(GOOD.events[0], recovered_at=None, waited_seconds=120.0)
+    watched.data = run_data(failure("test_shop.py::test_quote"), *(
+        replace(event, event_id=one.event_id) for one in GOOD.events
+    ))  # fmt: skip
+    assert watched.after(30).startswith("recovery_success_rate was unmet for 10.0s: 0 of 3 fired events")
+
+
+def test_what_is_switched_off_cannot_abort() -> None:
+    """It is not judged."""
+    watched = Watched("recovery_success_rate >= 1 abort after 10s", off=frozenset({Subject.CHAOS}))
+    lost = replace(GOOD.events[0], recovered_at=None, waited_seconds=120.0)
+    watched.data = run_data(lost)
+    assert watched.after(60) == ""
+
+
+@pytest.mark.parametrize(("percent", "ends"), [(0.0, False), (89.9, False), (90.0, True), (97.3, True)])
+def test_memory_that_runs_out_ends_the_run_at_once(percent: float, ends: bool) -> None:
+    """Before the machine starts to kill; zero means that nothing was read yet."""
+    watched = Watched()
+    watched.percent = percent
+    said = f"{percent:.1f} % of the machine's memory is in use (limit < 90)"
+    assert watched.after(2) == (said if ends else "")
+
+
+def test_the_limit_of_memory_can_be_set() -> None:
+    """By the criterion's line."""
+    watched = Watched("system_memory_percent < 99")
+    watched.percent = 97.3
+    assert watched.after(2) == ""
+
+
+def test_it_looks_at_most_once_a_second() -> None:
+    """The conductor asks whenever it wakes up, which may be thousands of times a second."""
+    watched = Watched("failures_outside_faults == 0 abort after 3m")
+    for _ in range(1000):
+        watched.reason()
+        watched.clock.advance(CHECK_SECONDS / 100)
+    assert 9 <= watched.reads <= 11
