@@ -19,8 +19,8 @@ GROUND = ("settings", "services", "service_errors", "clock", "units", "errors")
 PRIVATE_PYTEST = "plugin/pytest_private.py"
 MOST_LINES = 420
 MOST_FUNCTION_LINES = 40
-LONG_FUNCTIONS = {"report/model.py:build": 45, "soak/run.py:__init__": 60}
-"""Known to be too long; these numbers may only fall."""
+LONG_FUNCTIONS = {"report/model.py:build": 45}
+"""Known to be too long; the number may only fall."""
 
 
 @dataclass(frozen=True)

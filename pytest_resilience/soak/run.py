@@ -1,5 +1,6 @@
 """One soak in one process: store, link, conductor, sampler and runner, started and ended together."""
 
+import gc
 import json
 import platform
 from collections.abc import Callable, Sequence
@@ -64,56 +65,59 @@ class SoakRun:
         say: Callable[[str], None],
         between: Callable[[], None],
     ) -> None:
-        self._settings, self._folder, self._clock = settings, folder, clock
+        self._settings, self._folder, self._clock, self._origin = settings, folder, clock, clock.now()
         self._limits, self._off = limits_of(settings), switched_off(settings)
         self._run = describe(settings, folder.test_id, began, command)
         runner_end, conductor_end = Loopback.pair()
-        origin = clock.now()
         self._store = RunStore(folder.database, folder.log)
         self._undo = ExitStack()
         self._undo.callback(self._store.close)
         self._store.put(self._run)
         self._store.flush()  # whoever reads the file from now on finds a run
-        self._conductor = Conductor(
-            conductor_end,
-            clock=clock,
-            origin=origin,
-            duration=self._run.duration_seconds,
-            budgets=divide(self._run.duration_seconds, parse_budgets(settings.phase_lines)),
-            disabled={
-                name: f"resilience_{field} = false"
-                for name, field in SWITCHES.items()
-                if not getattr(settings, field)
-            },
-            seed=self._run.seed,
-            store=self._store.put,
-            say=say,
-        )
-        self._runner = Runner(
-            suite,
-            world,
-            runner_end,
-            clock=clock,
-            origin=origin,
-            seed=self._run.seed,
-            tasks=soak_tasks(clock, self._run.seed),
-            between=between,
-        )
-        self._sampler = self._make_sampler(runner_end, origin) if settings.enable_memory_monitoring else None
+        self._conductor = self._make_conductor(conductor_end, say)
+        self._runner = self._make_runner(runner_end, suite, world, between)
+        self._sampler = self._make_sampler(runner_end) if settings.enable_memory_monitoring else None
         self._runner.memory = self._sampler
-        watch = AbortWatch(
-            self._limits,
-            self._off,
-            loader(folder.database),
-            lambda: self._conductor.state.system_percent,
-            self._conductor.now,
-        )
-        self._leader = Leader(self._conductor, clock, watch)
+        self._leader = Leader(self._conductor, clock, self._make_watch())
         conductor_end.attach(self._receive)
         if self._store.warning:
             self._conductor.note(self._store.warning)
 
-    def _make_sampler(self, link: Loopback, origin: float) -> Sampler:
+    def _make_conductor(self, link: Loopback, say: Callable[[str], None]) -> Conductor:
+        settings, duration = self._settings, self._run.duration_seconds
+        switches = {name: field for name, field in SWITCHES.items() if not getattr(settings, field)}
+        return Conductor(
+            link,
+            clock=self._clock,
+            origin=self._origin,
+            duration=duration,
+            budgets=divide(duration, parse_budgets(settings.phase_lines)),
+            disabled={name: f"resilience_{field} = false" for name, field in switches.items()},
+            seed=self._run.seed,
+            store=self._store.put,
+            say=say,
+        )
+
+    def _make_runner(self, link: Loopback, suite: Suite, world: World, between: Callable[[], None]) -> Runner:
+        seed = self._run.seed
+        return Runner(
+            suite,
+            world,
+            link,
+            clock=self._clock,
+            origin=self._origin,
+            seed=seed,
+            tasks=soak_tasks(self._clock, seed),
+            between=between,
+        )
+
+    def _make_watch(self) -> AbortWatch:
+        conductor, load = self._conductor, loader(self._folder.database)
+        return AbortWatch(
+            self._limits, self._off, load, lambda: conductor.state.system_percent, conductor.now
+        )
+
+    def _make_sampler(self, link: Loopback) -> Sampler:
         def deliver(samples: Sequence[Sample]) -> None:
             for sample in samples:
                 link.send(sample)
@@ -121,7 +125,7 @@ class SoakRun:
         interval = self._settings.memory_interval or interval_for(self._run.duration_seconds)
         runner = self._runner
         return Sampler(
-            interval, self._clock, origin, lambda: runner.iterations, lambda: runner.phase, deliver
+            interval, self._clock, self._origin, lambda: runner.iterations, lambda: runner.phase, deliver
         )
 
     def _receive(self, message: Message) -> None:
@@ -147,6 +151,8 @@ class SoakRun:
     def loop(self) -> None:
         """Run all phases that loop; faults are removed and threads ended when this returns or raises."""
         with ExitStack() as undo:
+            undo.callback(gc.unfreeze)
+            gc.freeze()  # what start-up made stays: no checkpoint needs to walk it
             undo.callback(self._halt)
             if self._sampler:
                 undo.callback(self._sampler.stop)
