@@ -59,6 +59,7 @@ class SoakPlugin:
         self._config, self._settings = config, settings
         self._report: model.Report | None = None
         self._folder: RunFolder | None = None
+        self._signals = Interruptions()
 
     def pytest_report_header(self) -> str:
         duration = format_duration(self._settings.duration_seconds or 0.0)
@@ -84,6 +85,8 @@ class SoakPlugin:
         broken = session.testsfailed and not option.continue_on_collection_errors
         if broken or option.collectonly or getattr(option, "setuponly", False):
             return None
+        self._config.add_cleanup(self._signals.stop)
+        self._signals.start()
         suite = PytestSuite(session, self._settings)
         world = self._declare(suite)
         if world is not None and self._settings.plan_only:
@@ -129,21 +132,27 @@ class SoakPlugin:
     ) -> BaseException | None:
         """Run the soak and report it; return what interrupted it."""
         interruption: BaseException | None = None
-        with Interruptions() as signals:
-            try:
-                with private.loop_shortcuts(session):
-                    soak.loop()
-                signals.hold()
-            except (KeyboardInterrupt, pytest.exit.Exception, session.Failed) as stop:
-                interruption = stop
-            console.end()
-            soak.analyse(_reason(interruption))
-            self._conclude(session, *soak.close(suite.close))
-        return interruption or (KeyboardInterrupt(signals.held) if signals.held else None)
+        try:
+            with private.loop_shortcuts(session):
+                soak.loop()
+        except (KeyboardInterrupt, pytest.exit.Exception, session.Failed) as stop:
+            interruption = stop
+        finally:
+            self._signals.hold()
+        console.end()
+        soak.analyse(_reason(interruption))
+        self._conclude(session, *soak.close(suite.close))
+        held = self._signals.held
+        return interruption or (KeyboardInterrupt(held) if held else None)
 
     def _start(self, suite: PytestSuite, world: World, console: Console, clock: SystemClock) -> SoakRun:
         began = datetime.now(UTC)
         root = self._config.rootpath / self._settings.directory
+
+        def between() -> None:
+            console.tick()
+            self._signals.insist()
+
         try:
             self._folder = create_folder(root, new_test_id(began, secrets.token_hex(2)))
             return SoakRun(
@@ -155,7 +164,7 @@ class SoakPlugin:
                 began=began,
                 command=self._command(),
                 say=console.say,
-                between=console.tick,
+                between=between,
             )
         except ResilienceError as wrong:
             raise pytest.UsageError(str(wrong)) from None
