@@ -4,11 +4,13 @@ A loop in one session is something that pytest does not plan for: what pytest ke
 dropped after each iteration, or the loop itself would be the leak.
 """
 
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 from typing import Any
 
+import _pytest.logging
 import pytest
 from _pytest.junitxml import xml_key
 from _pytest.runner import runtestprotocol
@@ -22,26 +24,27 @@ def run_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest
 
 @contextmanager
 def loop_shortcuts(session: pytest.Session) -> Iterator[None]:
-    """Leave out what pytest does again and again for each phase of each test, with nothing lost.
+    """Leave out what pytest does anew for each phase of each test, though it stays the same in a loop.
 
     Inside, output stays captured between tests too: who writes to the terminal suspends the capture first.
     """
     manager: Any = session.config.pluginmanager.get_plugin("capturemanager")
-    session.gethookproxy = cache(session.gethookproxy)  # type: ignore[method-assign]
-    if manager is not None:
-        manager.item_capture = partial(_capture, manager)
-    try:
-        yield
-    finally:
-        vars(session).pop("gethookproxy", None)
+    keeper = _LogKeeper()
+    with ExitStack() as undo:
+        undo.callback(vars(session).pop, "gethookproxy", None)
+        session.gethookproxy = cache(session.gethookproxy)  # type: ignore[method-assign, assignment]
+        undo.callback(keeper.restore)
+        _pytest.logging.catching_logs = keeper  # type: ignore[misc, assignment]
         if manager is not None:
-            vars(manager).pop("item_capture", None)
-            manager.suspend_global_capture()
+            undo.callback(manager.suspend_global_capture)
+            undo.callback(vars(manager).pop, "item_capture", None)
+            manager.item_capture = partial(_capture, manager)
+        yield
 
 
 @contextmanager
 def _capture(manager: Any, when: str, item: pytest.Item) -> Iterator[None]:
-    """Capture a phase of a test; redirecting the streams is half of pytest's own cost, so they stay redirected."""
+    """Capture a phase of a test as pytest does, but leave the streams redirected."""
     if not manager._global_capturing.is_started():
         manager.resume_global_capture()
     manager.activate_fixture()
@@ -52,6 +55,50 @@ def _capture(manager: Any, when: str, item: pytest.Item) -> Iterator[None]:
         output, errors = manager.read_global_capture()
         item.add_report_section(when, "stdout", output)
         item.add_report_section(when, "stderr", errors)
+
+
+class _LogKeeper:
+    """Stands in for pytest's `catching_logs`: leaves its handlers attached between the phases."""
+
+    def __init__(self) -> None:
+        self._catching = _pytest.logging.catching_logs
+        self._kept: dict[logging.Handler, _KeptHandler] = {}
+
+    def __call__(self, handler: logging.Handler, level: int | None = None) -> Any:
+        if level is not None:
+            return self._catching(handler, level)
+        if handler not in self._kept:
+            self._kept[handler] = _KeptHandler(handler, self._catching(handler))
+        return self._kept[handler]
+
+    def restore(self) -> None:
+        """Detach all handlers, and give pytest its own back."""
+        _pytest.logging.catching_logs = self._catching  # type: ignore[misc]
+        for kept in self._kept.values():
+            kept.detach()
+
+
+class _KeptHandler:
+    """Attaches a handler once, and again when the tests have changed the logging set-up."""
+
+    def __init__(self, handler: logging.Handler, catching: Any) -> None:
+        self._handler, self._catching = handler, catching
+        self._loggers = -1
+
+    def __enter__(self) -> logging.Handler:
+        root = logging.getLogger()
+        loggers = len(root.manager.loggerDict)
+        if loggers != self._loggers or self._handler not in root.handlers:
+            self.detach()
+            self._catching.__enter__()
+            self._loggers = loggers
+        return self._handler
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the handler where it is."""
+
+    def detach(self) -> None:
+        self._catching.__exit__(None, None, None)
 
 
 def tear_down_session(session: pytest.Session) -> None:
