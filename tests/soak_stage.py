@@ -1,7 +1,7 @@
 """A whole soak on one thread and a manual clock: hours in seconds, with real faults on a real function.
 
-Conductor, link, runner and chaos engine are the real ones. The suite is a set of functions, and the conductor is
-polled whenever time passes, as its thread does in a real run.
+Conductor, link, runner and chaos engine are the real ones. The suite is a set of functions, and the conductor
+is polled whenever time passes, as its thread does in a real run.
 """
 
 import threading
