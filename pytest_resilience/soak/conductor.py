@@ -5,6 +5,7 @@ real time and a test with a manual clock.
 """
 
 import random
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -55,6 +56,7 @@ class Conductor:
         self._random = random.Random(f"chaos:{seed}")
         self._origin = origin
         self._ends: dict[PhaseName, float] = {}
+        self._taking = threading.Lock()
         self.state = RunnerState()
         self.phases = {
             kind.name: Phase(kind.name, position, "planned", budgets.get(kind.name, 0.0))
@@ -79,10 +81,11 @@ class Conductor:
         self._say(text)
 
     def take(self, message: Message) -> None:
-        """Have what the runner reports; on the runner's thread."""
-        changed = self.state.take(message)
-        if changed is not None:
-            self._store(changed)
+        """Have what the runner reports, on the thread that sent it; stored in the order in which it came."""
+        with self._taking:
+            changed = self.state.take(message)
+            if changed is not None:
+                self._store(changed)
 
     def tick(self) -> None:
         """Do what time alone asks for: give up an event that does not recover."""

@@ -51,11 +51,16 @@ class RunnerState:
             case ChaosEvent(event_id):
                 self.events[event_id] = message
                 return message
-            case messages.Fired(event_id, reached, fired) if event_id in self.events:
+            case messages.Fired(event_id, reached, fired) if self._is_armed(event_id):
                 return self.update_event(event_id, reached=reached, fired=fired)
             case messages.Recovered(event_id, at):
                 return self.update_event(event_id, recovered_at=at, waited_seconds=self._since(event_id, at))
         return None
+
+    def _is_armed(self, event_id: str) -> bool:
+        """Tell whether an event still counts; the record of one that is removed has its last counts."""
+        event = self.events.get(event_id)
+        return event is not None and event.removed_at is None
 
     def update_event(self, event_id: str, **changes: float) -> ChaosEvent:
         """Change an event that is known, and return it."""
