@@ -1,14 +1,20 @@
 """What the conductor knows of its runner."""
 
+import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from pytest_resilience.chaos.records import ChaosEvent, Seam
+from pytest_resilience.clock import ManualClock
 from pytest_resilience.memory.records import Sample
 from pytest_resilience.soak import messages
+from pytest_resilience.soak.conductor import Conductor
+from pytest_resilience.soak.link import Loopback
 from pytest_resilience.soak.state import RunnerState
-from pytest_resilience.store.records import Note
+from pytest_resilience.store.records import Note, Record
 
 ARMED = ChaosEvent("latency_spike-1", "latency_spike", "odds", "medium", 7, "", 10.0, 0.001)
 REMOVED = replace(ARMED, reached=9, fired=3, removed_at=20.0)
@@ -34,6 +40,62 @@ def test_the_life_of_an_event() -> None:
     assert state.take(messages.Recovered(ARMED.event_id, 27.5)) == recovered
     assert state.awaited() is None
     assert state.unrecovered() is None
+
+
+def test_a_count_that_comes_after_the_removal_is_old() -> None:
+    """The record of a removed event has its last counts."""
+    state = state_after(ARMED, REMOVED)
+    assert state.take(messages.Fired(ARMED.event_id, 1, 1)) is None
+    assert state.events[ARMED.event_id] == REMOVED
+
+
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Let threads switch as often as they can."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("eager_threads")
+def test_a_removal_and_a_count_may_cross_on_two_threads() -> None:
+    """What is known and what is stored last are the removal, whichever thread was faster."""
+    stored: dict[str, Record] = {}
+
+    def store(record: Record) -> None:
+        if isinstance(record, ChaosEvent):
+            stored[record.event_id] = record
+
+    conductor = Conductor(
+        Loopback(),
+        clock=ManualClock(),
+        origin=0.0,
+        duration=1.0,
+        budgets={},
+        disabled={},
+        seed=7,
+        store=store,
+        say=lambda text: None,
+    )
+    events = {f"event-{number}": replace(ARMED, event_id=f"event-{number}") for number in range(3000)}
+    active: list[str] = ["event-0"]
+    over = threading.Event()
+
+    def count() -> None:
+        while not over.is_set():
+            conductor.take(messages.Fired(active[0], 1, 1))
+
+    runner = threading.Thread(target=count)
+    runner.start()
+    for active[0], event in events.items():
+        conductor.take(event)
+        conductor.take(replace(event, removed_at=20.0))
+    over.set()
+    runner.join()
+    removed = {name: replace(event, removed_at=20.0) for name, event in events.items()}
+    assert conductor.state.events == removed
+    assert stored == removed
 
 
 def test_an_event_that_is_given_up_stays_unrecovered() -> None:
