@@ -1,5 +1,6 @@
 """The soak tests of a pytest session, run through pytest's own protocol but without piling up reports."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +14,7 @@ from pytest_resilience.soak.runner import World
 
 SWEEP_ITERATIONS = 200
 KEPT_TMP_PATHS = 3
+KIND = re.compile(r"[\w.]+(?=:|$)")  # pytest leaves it out before a plain assert
 
 
 class Sibling(pytest.Item):
@@ -123,4 +125,5 @@ def crash_of(report: pytest.TestReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is None:
         return report.longreprtext.strip().rpartition("\n")[2]
-    return f"{crash.path}:{crash.lineno}: {crash.message.partition(':')[0].splitlines()[0]}"
+    kind = KIND.match(crash.message)
+    return f"{crash.path}:{crash.lineno}: {kind[0] if kind else 'AssertionError'}"
