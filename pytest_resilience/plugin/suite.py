@@ -14,7 +14,7 @@ from pytest_resilience.soak.runner import World
 
 SWEEP_ITERATIONS = 200
 KEPT_TMP_PATHS = 3
-KIND = re.compile(r"[\w.]+(?=:|$)")  # pytest leaves it out before a plain assert
+KIND = re.compile(r"[\w.]+(?=:|$)", re.MULTILINE)  # pytest leaves it out before a plain assert
 
 
 class Sibling(pytest.Item):
