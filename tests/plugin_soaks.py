@@ -18,7 +18,7 @@ from pytest_resilience.store.layout import RunFolder, latest_folder
 from pytest_resilience.store.reader import read
 from pytest_resilience.store.run_data import RunData
 
-AT_ONCE = 3
+AT_ONCE = 4
 PATIENCE_SECONDS = 60
 
 SHOP = """

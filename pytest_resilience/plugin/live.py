@@ -29,7 +29,7 @@ class Console:
         self._lines: deque[str] = deque()
         self._due = clock.now() + self._period
         self._before: Now | None = None
-        self._phase = ""
+        self._live = False
         self.look: Callable[[], Now] | None = None
 
     def say(self, text: str) -> None:
@@ -50,8 +50,7 @@ class Console:
     def end(self) -> None:
         """Show what is left, and leave the live line behind."""
         self._flush()
-        if self._on_terminal and self._reporter:
-            self._reporter.ensure_newline()
+        self._leave_live_line()
 
     def _uncaptured(self) -> AbstractContextManager[None]:
         if self._capture is None:
@@ -63,9 +62,15 @@ class Console:
             self._write(self._lines.popleft())
 
     def _write(self, text: str) -> None:
+        self._leave_live_line()
         if self._reporter:
             self._reporter.ensure_newline()
             self._reporter.write_line(f"resilience: {text}")
+
+    def _leave_live_line(self) -> None:
+        if self._live and self._reporter:
+            self._reporter.line("")
+        self._live = False
 
     def _show(self) -> None:
         if self.look is None or self._reporter is None:
@@ -74,6 +79,7 @@ class Console:
         line = live_line(now, self._before or Now("", 0.0, 0.0, 0, 0, 0, "", 0))
         self._before = now
         if self._on_terminal:
+            self._live = True
             self._reporter.rewrite(line[: get_terminal_size().columns - 1], erase=True)
         else:
             self._write(line)
