@@ -1,7 +1,6 @@
 """Errors that tell a user the value, the constraint and the fix, in one line."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 class ResilienceError(Exception):
@@ -35,6 +34,8 @@ def requirement(name: str, constraint: str, value: object, fix: str = "") -> str
 
 def did_you_mean(value: str, known: Iterable[str]) -> str:
     """Suggest the nearest of `known`, or list them all."""
+    from difflib import get_close_matches  # only a mistake needs it
+
     names = sorted(known)
     near = get_close_matches(value, names, n=1)
     if near:
