@@ -116,7 +116,7 @@ class Stage:
         self.records: list[Record] = []
         self.commands: list[tuple[float, Message]] = []
         self.said: list[str] = []
-        self.longest_iteration = 0.0
+        self.iterations: list[tuple[float, float]] = []
         self.reason = ""
         services = index_services(self.services)
         self.chaos = Chaos(
@@ -201,6 +201,10 @@ class Stage:
         run = Run("t", "", self.seed, "medium", self.duration, "", "", "", "complete", "", self.ended)
         return gather([run, *self.records])
 
+    @property
+    def longest_iteration(self) -> float:
+        return max(ended - began for began, ended in self.iterations)
+
     def phase(self, name: PhaseName) -> Phase:
         """Return the record of a phase."""
         phase = self.data.phase(name)
@@ -213,11 +217,11 @@ class Stage:
 
     def _timed(self, body: Body) -> Body:
         def timed() -> object:
-            began = self.clock.now()
+            began = self.conductor.now()
             try:
                 return body()
             finally:
-                self.longest_iteration = max(self.longest_iteration, self.clock.now() - began)
+                self.iterations.append((began, self.conductor.now()))
 
         return timed
 

@@ -99,7 +99,8 @@ def test_a_window_is_at_least_two_seconds_and_two_rounds(duration: float, second
         assert event.removed_at is not None
         window = event.removed_at - event.armed_at
         assert MIN_WINDOW_SECONDS <= window <= MAX_WINDOW_SECONDS + 4 * seconds
-        assert event.reached >= MIN_WINDOW_ROUNDS, "each round calls the seam once"
+        whole = [one for one in stage.iterations if event.armed_at <= one[0] and one[1] <= event.removed_at]
+        assert len(whole) >= MIN_WINDOW_ROUNDS, "a round is one iteration here"
 
 
 def test_failures_that_overlap_an_event_belong_to_it() -> None:
@@ -137,6 +138,22 @@ def test_the_limit_of_recovery_grows_with_the_rounds() -> None:
     assert stage.data.events
     for event in stage.data.events:
         assert event.limit_seconds == pytest.approx(LIMIT_ROUNDS * 20.0, rel=0.05)
+
+
+def test_a_failure_after_recovery_is_the_suites_own() -> None:
+    """An event ends with the round that shows recovery: it excuses nothing that comes later."""
+    stage = calling(1200.0)
+    calm = stage.bodies[NAME]
+
+    def ages() -> None:
+        calm()
+        assert stage.conductor.now() < 1000.0
+
+    stage.bodies[NAME] = ages
+    stage.play()
+    (late,) = [failure for failure in stage.data.failures if failure.last_at > 999.0]
+    assert (late.event_id, late.phase) == ("", PhaseName.MEMORY)
+    assert stage.data.events[-1].recovered_at is not None
 
 
 def broken_for_good(duration: float) -> Stage:

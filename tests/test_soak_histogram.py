@@ -22,6 +22,7 @@ def filled(values: list[float]) -> Histogram:
 @given(st.lists(seconds, min_size=1), st.floats(0, 1))
 @example([1e-6] * 3, 0.5)
 @example([0.25] * 100, 0.95)
+@example([1.0, 2.0, 3.0], 0.5)
 def test_a_quantile_is_within_one_percent_of_the_exact_one(values: list[float], share: float) -> None:
     """The exact one is the order statistic at that rank, rounded down."""
     exact = sorted(values)[math.floor(share * (len(values) - 1))]

@@ -20,7 +20,7 @@ from pytest_resilience.soak.recovery import (
 )
 
 TESTS = ("test_a", "test_b", "test_c")
-LIMITS = {"test_a": 0.1, "test_b": 0.2}
+LIMITS = {"test_a": 0.09, "test_b": 0.2}
 outcomes = st.builds(Outcome, st.sampled_from(Status), st.sampled_from([0.01, 0.09, 0.15, 0.3]))
 rounds = st.lists(
     st.tuples(st.floats(0, 20), st.tuples(outcomes, outcomes, outcomes)), min_size=1, max_size=12

@@ -114,11 +114,13 @@ def test_an_interrupt_leaves_a_partial_record_and_no_fault(folder: RunFolder) ->
             raise KeyboardInterrupt
 
     settings = replace(SETTINGS, duration_seconds=40.0, phase_lines=("BASELINE_ESTABLISHMENT = 300ms",))
-    run = soak(folder, Shop(interrupt), settings, chaos=True)
+    shop = Shop(interrupt)
+    run = soak(folder, shop, settings, chaos=True)
     with pytest.raises(KeyboardInterrupt):
         run.loop()
     data = finish(run, "KeyboardInterrupt")
     assert (data.run.status, data.run.reason) == ("interrupted", "KeyboardInterrupt")
+    assert sum(tally.iterations for tally in data.tallies) == shop.ran
     (event,) = data.events
     assert event.removed_at is not None
     chaos = data.phase("CHAOS_INJECTION")
