@@ -103,6 +103,20 @@ def test_a_window_is_at_least_two_seconds_and_two_rounds(duration: float, second
         assert len(whole) >= MIN_WINDOW_ROUNDS, "a round is one iteration here"
 
 
+def test_the_round_that_is_under_way_does_not_count() -> None:
+    """However many tests there are, each is run twice with the fault armed all the time."""
+    stage = Stage(500.0, services=[Service("odds", calls=["soak_stage:fetch"])])
+    tests = [f"test_shop.py::test_{number}" for number in range(5)]
+    for name in tests:
+        stage.test(4.0, calls=True, name=name)
+    stage.play()
+    assert stage.data.events
+    for event in stage.data.events:
+        assert event.removed_at is not None
+        whole = [one for one in stage.iterations if event.armed_at <= one[0] and one[1] <= event.removed_at]
+        assert len(whole) >= MIN_WINDOW_ROUNDS * len(tests)
+
+
 def test_failures_that_overlap_an_event_belong_to_it() -> None:
     """The suite fails only while faults are armed, so no failure is outside; each names a real event."""
     stage = calling(1200.0).play()
