@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from plugin_soaks import AT_ONCE, CONFTEST, NO_MEMORY, Finished, Project, finish, running, wait_for
+from plugin_soaks import AT_ONCE, CONFTEST, NO_MEMORY, Finished, Project, finish, run, running, wait_for
 
 from pytest_resilience.plugin.signals import Interruptions
 from pytest_resilience.store.run_data import RunData
@@ -136,17 +136,17 @@ def test_an_interrupted_soak_leaves_a_report_and_nothing_else(
     runs: Mapping[str, "Future[Finished]"], name: str
 ) -> None:
     """Exit 2; no patch is left when the fixtures are torn down; the report says where and why it ended."""
-    run, case = runs[name].result(), CASES[name]
-    assert run.code == 2, run.output
-    assert run.torn_down == "untouched"
-    assert "INTERNALERROR" not in run.output
-    assert "= resilience =" in run.output
-    assert run.report["overall_result"] == "PARTIAL"
-    cut = [phase["name"] for phase in run.report["phases"] if phase["status"] == "cut"]
+    ended, case = runs[name].result(), CASES[name]
+    assert ended.code == 2, ended.output
+    assert ended.torn_down == "untouched"
+    assert "INTERNALERROR" not in ended.output
+    assert "= resilience =" in ended.output
+    assert ended.report["overall_result"] == "PARTIAL"
+    cut = [phase["name"] for phase in ended.report["phases"] if phase["status"] == "cut"]
     assert cut == [case.cut] * bool(case.cut)
     if case.cut:
-        assert run.report["status"] == "interrupted"
-        assert run.report["reason"] == f"KeyboardInterrupt {signal.Signals(case.signals[0]).name}"
+        assert ended.report["status"] == "interrupted"
+        assert ended.report["reason"] == f"KeyboardInterrupt {signal.Signals(case.signals[0]).name}"
 
 
 def test_an_event_that_was_cut_off_is_no_success(runs: Mapping[str, "Future[Finished]"]) -> None:
@@ -175,10 +175,33 @@ def test_bad():
         budgets("0.2s", "0%"),
         {"test_shop.py": later},
     )
-    run = interrupt(tmp_path / "shop", failed)
-    assert run.code == 2
-    assert run.report["overall_result"] == "FAILED"
-    assert run.verdicts["failures_outside_faults"] == "unmet"
+    bad = interrupt(tmp_path / "shop", failed)
+    assert bad.code == 2
+    assert bad.report["overall_result"] == "FAILED"
+    assert bad.verdicts["failures_outside_faults"] == "unmet"
+
+
+def test_a_test_that_stops_the_session_stops_the_soak(tmp_path: Path) -> None:
+    """pytest tears down everything at once then, and no fault is left when it does."""
+    stops = """
+import time
+import pytest
+import shop
+
+began = time.monotonic()
+
+@pytest.mark.soak
+def test_stops(request):
+    shop.quote("game-1")
+    if time.monotonic() - began > 1:
+        request.session.shouldstop = "enough"
+"""
+    project = Project(("--soak-duration=20s",), budgets("0.2s", "15s"), {"test_shop.py": stops})
+    stopped = run(tmp_path / "shop", project)
+    assert stopped.code == 2
+    assert stopped.torn_down == "untouched"
+    assert [event["fired"] > 0 for event in stopped.report["events"]] == [True]
+    assert stopped.report["reason"] == "Interrupted enough"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -191,10 +214,10 @@ def test_an_interruption_of_the_declarations_tears_down(tmp_path: Path, number: 
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.send_signal(number)
-        run = finish(folder, process)
-    assert run.code == 2
-    assert run.torn_down == "untouched"
-    assert not run.soaked
+        ended = finish(folder, process)
+    assert ended.code == 2
+    assert ended.torn_down == "untouched"
+    assert not ended.soaked
 
 
 @pytest.fixture

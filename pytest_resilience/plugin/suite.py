@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from pytest_resilience.chaos.ledger import LEDGER
 from pytest_resilience.plugin import pytest_private as private
 from pytest_resilience.plugin.declare import declare
 from pytest_resilience.settings import Settings
@@ -45,7 +46,9 @@ class QuietProtocol:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        """Keep the tmp_path of the first failures of a test only."""
+        """Keep the tmp_path of the first failures of a test only; let no world be torn down under a fault."""
+        if item.session.shouldstop or item.session.shouldfail:  # pytest tears down everything with this test
+            LEDGER.sweep()
         if private.failed_in_call(item):
             self._failures[item.nodeid] += 1
             if self._failures[item.nodeid] > KEPT_TMP_PATHS:
