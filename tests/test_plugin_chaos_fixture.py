@@ -174,6 +174,12 @@ def test_a_failure_says_what_is_wrong(runs: Mapping[str, Finished], message: str
     assert message in runs["alone"].output
 
 
+def test_a_wrong_call_is_shown_by_its_own_line(runs: Mapping[str, Finished]) -> None:
+    """The report of a wrong injection ends in the test, not in the depths of the plugin."""
+    assert "scenarios.py" not in runs["alone"].output
+    assert "engine.py" not in runs["alone"].output
+
+
 def test_the_fixture_says_nothing_else(runs: Mapping[str, Finished]) -> None:
     """An ordinary run gets no section of the plugin and no folder."""
     assert "= resilience =" not in runs["alone"].output

@@ -7,12 +7,12 @@ from typing import Unpack
 
 from pytest_resilience.chaos.injection import Injection
 from pytest_resilience.chaos.parameters import Parameters, seconds
-from pytest_resilience.chaos.plans import make_plan
+from pytest_resilience.chaos.plans import Plan, make_plan
 from pytest_resilience.chaos.scenarios import Shares, shares_at
 from pytest_resilience.chaos.targets import CallSite, resolve
 from pytest_resilience.chaos.watch import Watch
 from pytest_resilience.clock import Clock, SystemClock
-from pytest_resilience.errors import ScenarioError, did_you_mean
+from pytest_resilience.errors import ResilienceError, ScenarioError, did_you_mean
 from pytest_resilience.services import Service, index_services
 
 __all__ = ["Chaos", "Injection", "Watch"]
@@ -97,10 +97,11 @@ class Chaos:
         Raises:
             ScenarioError: unknown names, wrong values, or too many at once. Nothing is patched.
         """
-        plan = make_plan(scenario, self._service(target), parameters, self._shares)
-        if duration is not None:
-            seconds("duration", duration)
-        self._check_room()
+        __tracebackhide__ = True  # a wrong call in a test is told by its own line, without ours
+        try:
+            plan = self._checked_plan(scenario, target, parameters, duration)
+        except ResilienceError as wrong:
+            raise wrong.with_traceback(None) from None
         injection = Injection(
             plan,
             [(site, self._normal_seconds(target, site.label)) for site in self._sites[target]],
@@ -129,6 +130,15 @@ class Chaos:
             return len(active)
         watch.stop()
         return len(active) + 1
+
+    def _checked_plan(
+        self, scenario: str, target: str, parameters: Parameters, duration: float | None
+    ) -> Plan:
+        plan = make_plan(scenario, self._service(target), parameters, self._shares)
+        if duration is not None:
+            seconds("duration", duration)
+        self._check_room()
+        return plan
 
     def _service(self, name: str) -> Service:
         if name not in self._services:
