@@ -46,7 +46,7 @@ def test_every_option_has_a_sentence_of_help(option: Option) -> None:
 @pytest.mark.parametrize("criterion", DEFAULT_LIMITS)
 def test_readme_names_every_criterion_and_its_limit(criterion: str) -> None:
     """The table of criteria in the README is complete and true."""
-    row = re.search(rf"^\| `{criterion}` \| (.*) \|$", README, re.M)
+    row = re.search(rf"^\| `{criterion}` \| (.*) \|$", README, re.MULTILINE)
     assert row is not None
     assert f"`{DEFAULT_LIMITS[criterion].bound}`" in row[1]
 
