@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from pytest_resilience.breakers.verify import BreakerReport as BreakerReport
     from pytest_resilience.chaos.engine import Chaos as Chaos
     from pytest_resilience.chaos.injection import Injection as Injection
+    from pytest_resilience.chaos.triggers import every as every
+    from pytest_resilience.chaos.triggers import first as first
+    from pytest_resilience.chaos.triggers import nth as nth
+    from pytest_resilience.chaos.triggers import window as window
     from pytest_resilience.errors import ResilienceError as ResilienceError
     from pytest_resilience.services import Service as Service
 
@@ -18,9 +22,24 @@ _HOMES = {
     "Injection": "chaos.injection",
     "ResilienceError": "errors",
     "Service": "services",
+    "every": "chaos.triggers",
+    "first": "chaos.triggers",
+    "nth": "chaos.triggers",
+    "window": "chaos.triggers",
 }
 
-__all__ = ["BreakerReport", "Chaos", "Injection", "ResilienceError", "Service", "__version__"]
+__all__ = [
+    "BreakerReport",
+    "Chaos",
+    "Injection",
+    "ResilienceError",
+    "Service",
+    "__version__",
+    "every",
+    "first",
+    "nth",
+    "window",
+]
 
 
 def __getattr__(name: str) -> Any:
