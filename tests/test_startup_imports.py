@@ -48,7 +48,7 @@ def test_an_unused_plugin_imports_nothing_heavy(imported: set[str]) -> None:
 
 
 def test_importing_the_plugin_imports_no_helper_that_only_a_mistake_needs() -> None:
-    """What suggests a name for a wrong one is imported when there is a wrong one (pytest may import it itself)."""
+    """What suggests the right name is imported when there is a wrong one (pytest may need it itself)."""
     code = "import sys, pytest_resilience.plugin; print(*sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 

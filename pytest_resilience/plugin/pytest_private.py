@@ -5,7 +5,7 @@ dropped after each iteration, or the loop itself would be the leak.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 from typing import Any
@@ -15,6 +15,8 @@ import pytest
 from _pytest.junitxml import xml_key
 from _pytest.runner import runtestprotocol
 from _pytest.tmpdir import tmppath_result_key
+
+KEPT_WARNINGS = 10
 
 
 def run_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
@@ -112,15 +114,19 @@ def forget_run(item: pytest.Item) -> None:
     item.user_properties.clear()
 
 
-def forget_finished_fixtures(fixture: Any) -> None:
-    """Drop the finalizers that finished fixtures left behind on a fixture that they depended on."""
-    fixture._finalizers[:] = _needed_finalizers(fixture._finalizers)
+def forget_finished_fixtures(session: pytest.Session, wide_fixtures: Iterable[Any]) -> None:
+    """Drop the finalizers that finished fixtures left on what outlives them: wider fixtures and nodes."""
+    lists = [fixture._finalizers for fixture in wide_fixtures]
+    lists += [finalizers for finalizers, _ in session._setupstate.stack.values()]
+    for finalizers in lists:
+        finalizers[:] = _needed_finalizers(finalizers)
 
 
 def _needed_finalizers(finalizers: list[Any]) -> list[Any]:
     """Keep order; of those that finish a fixture keep only the newest, and only if it is still set up."""
     newest: dict[int, Any] = {}
     for finalizer in finalizers:
+        newest.pop(_finished_by(finalizer), None)
         newest[_finished_by(finalizer)] = finalizer
     return [one for one in newest.values() if _is_needed(one)]
 
@@ -143,11 +149,24 @@ def _owner(finalizer: Any) -> Any:
 
 
 def forget_repeated_warnings(config: pytest.Config) -> None:
-    """Keep one of each warning (same place, same text) for the summary."""
+    """Keep one of each warning (same place, same text) for the summary, and of texts that vary a few."""
+    history = config.hook.pytest_warning_recorded._call_history
+    if history:
+        del history[KEPT_WARNINGS:]
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     warnings = reporter.stats.get("warnings") if reporter else None
     if warnings:
-        warnings[:] = {(one.fslocation, one.message): one for one in reversed(warnings)}.values()
+        warnings[:] = _different_warnings(warnings)
+
+
+def _different_warnings(warnings: list[Any]) -> Iterator[Any]:
+    """Yield, in order, the first of each place and text, at most KEPT_WARNINGS of a place."""
+    texts: dict[object, set[str]] = {}
+    for warning in warnings:
+        known = texts.setdefault(warning.fslocation, set())
+        if warning.message not in known and len(known) < KEPT_WARNINGS:
+            known.add(warning.message)
+            yield warning
 
 
 def remove_passed_tmp_paths(config: pytest.Config) -> None:

@@ -80,8 +80,7 @@ class PytestSuite:
         reports = self._run_item(self._items[test], self._next(test, following))
         self._iterations += 1
         if self._iterations % SWEEP_ITERATIONS == 0:
-            for fixture in self._protocol.wide_fixtures.values():
-                private.forget_finished_fixtures(fixture)
+            private.forget_finished_fixtures(self._session, self._protocol.wide_fixtures.values())
             private.forget_repeated_warnings(self._session.config)
         self._obey_session()
         return judge(reports)

@@ -1,9 +1,9 @@
 """How fast a trivial test loops: pytest-resilience beside pytest-repeat and pytest-stress, same environment.
 
 One probe times each from inside, from the start of collection (where pytest-repeat makes an item for each
-iteration) to the end of the loop, by the wall and by the CPU time of the process, which a busy machine disturbs
-less. Ours counts with memory monitoring, all phases and the judgement at the end. Runs are interleaved; medians
-are shown.
+iteration) to the end of the loop, by the wall and by the CPU time of the process, which a busy machine
+disturbs less. Ours counts with memory monitoring, all phases and the judgement at the end. Runs are
+interleaved; medians are shown.
 
 Run: python tests/benchmarks/bench_loop.py [--repetitions 5] [--seconds 8] [--count 15000]
 """
