@@ -318,7 +318,7 @@ def test_a_test_without_a_second_measurement() -> None:
     assert grade(data, "permanent_degradation") == (
         "inconclusive",
         None,
-        "test_shop.py::test_bet was not run in RECOVERY_VALIDATION: a longer soak gives it time",
+        "too few iterations in RECOVERY_VALIDATION of test_shop.py::test_bet",
     )
 
 
@@ -400,7 +400,7 @@ def test_a_failed_breaker_scenario_is_named() -> None:
 def test_a_breaker_without_results_is_inconclusive() -> None:
     """A registered breaker that was never put to the test proves nothing."""
     data = run_data(Phase("CIRCUIT_BREAKER_TESTING", 3, "planned", 5.0), without=(BreakerResult, Transition))
-    expected = "was run on a breaker (CIRCUIT_BREAKER_TESTING was not reached)"
+    expected = "was run on a breaker: CIRCUIT_BREAKER_TESTING was not reached"
     assert expected in verdict(data, "circuit_breakers").detail
     assert verdict(data, "breaker_transition_seconds").verdict == "inconclusive"
 

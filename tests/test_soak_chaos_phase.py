@@ -1,17 +1,19 @@
 """The chaos phase: real faults, one after the other, each followed until the suite is back."""
 
+import re
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from soak_stage import ODDS, Stage, fetch
+from soak_stage import ODDS, ORIGIN, Stage, fetch
 
 from pytest_resilience.chaos.records import ChaosEvent, NotRun
 from pytest_resilience.chaos.scenarios import EVERY_CALL, available_scenarios
 from pytest_resilience.services import Service
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.chaos_phase import MAX_WINDOW_SECONDS, MIN_WINDOW_ROUNDS, MIN_WINDOW_SECONDS
+from pytest_resilience.soak.evidence import UNREACHED_FIX
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.recovery import LIMIT_ROUNDS, LIMIT_SECONDS, PATIENCE
 from pytest_resilience.units import parse_duration
@@ -229,13 +231,17 @@ def test_what_has_no_room_is_listed_with_a_fix_that_helps() -> None:
     (reason, fix), *others = {(one.reason, one.fix) for one in left.values()}
     assert not others
     assert reason == "no room in the budget of CHAOS_INJECTION"
-    start = "A longer soak, or soak_phases: CHAOS_INJECTION = "
-    assert fix.startswith(start)
+    advice = re.fullmatch(r"Use --soak-duration=(\S+), or (CHAOS_INJECTION = (\S+)) in soak_phases\.", fix)
+    assert advice is not None
     enough = calling(1000.0)
-    enough.budgets = [fix.removeprefix("A longer soak, or soak_phases: ").rstrip(".")]
+    enough.budgets = [advice[2]]
     enough.play()
     assert {event.scenario for event in enough.data.events} == SCENARIOS
-    assert parse_duration(fix.removeprefix(start).rstrip(".")) < 60
+    assert parse_duration(advice[3]) < 60
+    longer = calling(parse_duration(advice[1]))
+    longer.budgets = ["CHAOS_INJECTION = 0.5%"]
+    longer.play()
+    assert {event.scenario for event in longer.data.events} == SCENARIOS
 
 
 def test_without_any_time_nothing_is_injected() -> None:
@@ -273,16 +279,35 @@ def test_what_cannot_be_injected_is_not_tried_for_ever() -> None:
     elsewhere.remove()
 
 
-def test_a_fault_that_never_fires_is_waited_for_within_reason() -> None:
-    """A seam that is not reached gets up to three windows; then the event says that nothing fired."""
+def test_what_the_baseline_never_reaches_is_not_tried() -> None:
+    """A seam that is not reached gets no injection, and is named with what to do."""
     stage = Stage(300.0, services=[Service("odds", calls=["soak_stage:never_called"])])
     stage.test(0.5)
+    stage.play()
+    assert not stage.data.events
+    left = not_run(stage)["latency_spike"]
+    assert (left.reason, left.fix) == ("the suite never reaches odds", UNREACHED_FIX)
+    assert any("the suite never reaches soak_stage:never_called of odds" in line for line in stage.said)
+
+
+def test_a_fault_that_never_fires_is_waited_for_within_reason() -> None:
+    """A seam that is no longer reached gets up to three windows; there is nothing to recover from, then."""
+    stage = Stage(300.0, services=[Service("odds", calls=["soak_stage:fetch"])])
+
+    def body() -> None:
+        if stage.clock.now() - ORIGIN < 10.0:
+            fetch("a")
+        stage.clock.pass_by(0.5)
+
+    stage.bodies["test_shop.py::test_quote"] = body
     stage.play()
     events = stage.data.events
     assert events
     assert all(event.fired == event.reached == 0 for event in events)
     lengths = [event.removed_at - event.armed_at for event in events if event.removed_at is not None]
     assert max(lengths) <= 3 * (300.0 * 0.35 / 6 + 1) + 1
+    assert [event.waited_seconds for event in events] == [None] * len(events)
+    assert len(events) > 1, "the next one is tried"
 
 
 def test_the_same_seed_hits_the_same_calls() -> None:

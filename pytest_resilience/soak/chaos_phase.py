@@ -22,6 +22,7 @@ BEGUN_ROUND = 1
 
 PASSES = 3
 STRETCH = 3
+SPARE = 1.5
 
 Pair = tuple[str, str]
 
@@ -30,6 +31,7 @@ class Stage(Protocol):
     """What the phase needs of the conductor."""
 
     state: RunnerState
+    duration: float
 
     def now(self) -> float: ...
     def send(self, message: Message) -> None: ...
@@ -41,20 +43,23 @@ class ChaosPhase:
 
     def __init__(self, stage: Stage, pairs: Sequence[Pair], end: float, rng: random.Random) -> None:
         self._stage, self._pairs, self._end, self._rng = stage, list(pairs), end, rng
+        self._began = stage.now()
         self._numbers = count(1)
         self._ran: set[Pair] = set()
-        share = (end - stage.now()) / (2 * PASSES * len(pairs))
+        share = (end - stage.now()) / (2 * PASSES * max(1, len(pairs)))
         self._window = min(MAX_WINDOW_SECONDS, max(MIN_WINDOW_SECONDS, share))
 
     def script(self) -> Script:
         """Pass over all pairs again and again while there is room; list what never had any."""
-        while self._pairs and self._has_room():
-            self._rng.shuffle(self._pairs)
-            for pair in tuple(self._pairs):
-                if self._has_room():
-                    yield from self._event(*pair)
-        for pair in sorted(set(self._pairs) - self._ran):
-            self._stage.put(self._not_run(*pair))
+        try:
+            while self._pairs and self._has_room():
+                self._rng.shuffle(self._pairs)
+                for pair in tuple(self._pairs):
+                    if self._has_room():
+                        yield from self._event(*pair)
+        finally:
+            for pair in sorted(set(self._pairs) - self._ran):
+                self._stage.put(self._not_run(*pair))
 
     def _event(self, scenario: str, service: str) -> Script:
         event_id = f"{scenario}-{next(self._numbers)}"
@@ -69,6 +74,9 @@ class ChaosPhase:
             yield from self._strike(event_id)
         finally:
             self._stage.send(messages.Remove(event_id))
+        if not state.events[event_id].fired:
+            self._stage.send(messages.Settle(event_id))  # there is nothing to recover from
+            return
         limit = max(LIMIT_SECONDS, LIMIT_ROUNDS * state.progress.longest_round)
         self._stage.put(state.update_event(event_id, limit_seconds=limit))
         yield Until(self._end, lambda: state.awaited() is None)
@@ -99,6 +107,11 @@ class ChaosPhase:
         ill = self._stage.state.unrecovered()
         if ill:
             return NotRun(scenario, service, f"the suite had not recovered from {ill.event_id}")
-        needed = format_duration(STRETCH * self._needed() * len(self._pairs))
-        fix = f"A longer soak, or soak_phases: CHAOS_INJECTION = {needed}."
-        return NotRun(scenario, service, "no room in the budget of CHAOS_INJECTION", fix)
+        return NotRun(scenario, service, "no room in the budget of CHAOS_INJECTION", self._more_room())
+
+    def _more_room(self) -> str:
+        """Say what would be enough: a budget, and the soak that has it."""
+        needed = SPARE * self._needed() * len(self._pairs)
+        share = (self._end - self._began) / self._stage.duration
+        soak = f"--soak-duration={format_duration(needed / share)}" if share else "a longer soak"
+        return f"Use {soak}, or CHAOS_INJECTION = {format_duration(needed)} in soak_phases."

@@ -9,11 +9,12 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from pytest_resilience.chaos.records import NotRun
+from pytest_resilience.chaos.records import NotRun, Seam
 from pytest_resilience.clock import Clock
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.chaos_phase import ChaosPhase
 from pytest_resilience.soak.checkpoints import PLACES_AFTER, PLACES_BEFORE, due_times
+from pytest_resilience.soak.evidence import UNREACHED_FIX
 from pytest_resilience.soak.link import Link
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.phases import PHASES, PhaseName
@@ -52,10 +53,11 @@ class Conductor:
         say: Callable[[str], None],
     ) -> None:
         self._link, self._clock, self._store, self._say = link, clock, store, say
-        self._duration, self._budgets, self._disabled = duration, budgets, disabled
+        self.duration, self._budgets, self._disabled = duration, budgets, disabled
         self._random = random.Random(f"chaos:{seed}")
         self._origin = origin
         self._ends: dict[PhaseName, float] = {}
+        self._unreached: list[Seam] = []
         self._taking = threading.Lock()
         self.state = RunnerState()
         self.phases = {
@@ -86,6 +88,13 @@ class Conductor:
             changed = self.state.take(message)
             if changed is not None:
                 self._store(changed)
+
+    def broken(self) -> str:
+        """Say that the suite failed without a fault before chaos, or return an empty string."""
+        broken = self.state.broken
+        if broken is None:
+            return ""
+        return f"{broken.test} {broken.how}: nothing can be said about the resilience of a broken suite"
 
     def tick(self) -> None:
         """Do what time alone asks for: give up an event that does not recover."""
@@ -122,7 +131,7 @@ class Conductor:
             self._mark(name, status="skipped", reason=missing)
             return
         self.enter(name)
-        self.send(messages.EnterPhase(name, self._duration / CHECKPOINTS, self._due(name)))
+        self.send(messages.EnterPhase(name, self.duration / CHECKPOINTS, self._due(name)))
         try:
             yield from body
         except (Abort, GeneratorExit) as end:
@@ -156,23 +165,20 @@ class Conductor:
 
     def _initialize(self) -> Script:
         state = self.state
-        yield Until(self._duration, lambda: state.declared is not None or state.broken is not None)
+        yield Until(self.duration, lambda: state.declared is not None or state.broken is not None)
         self._check_suite()
         if state.declared is None:
-            asked = format_duration(self._duration)
+            asked = format_duration(self.duration)
             raise Abort(f"the first round of the soak tests took longer than the whole run of {asked}")
 
     def _check_suite(self) -> None:
-        broken = self.state.broken
-        if broken:
-            raise Abort(
-                f"{broken.test} {broken.how}: nothing can be said about the resilience of a broken suite"
-            )
+        if reason := self.broken():
+            raise Abort(reason)
 
     def _schedule(self) -> None:
         """Share what INITIALIZATION left of the run among the timed phases."""
         end = self.now()
-        scale = max(0.0, self._duration - end) / self._duration
+        scale = max(0.0, self.duration - end) / self.duration
         for name, budget in self._budgets.items():
             end += budget * scale
             self._ends[name] = end
@@ -181,22 +187,28 @@ class Conductor:
         yield Until(self._ends[name])
 
     def _baseline(self) -> Script:
+        first_round = self.state.progress.rounds
         self.send(messages.WatchSeams(active=True))
         try:
             yield Until(self._ends[PhaseName.BASELINE], lambda: self.state.broken is not None)
         finally:
             self.send(messages.WatchSeams(active=False))
         self._check_suite()
-        for seam in self.state.seams:
-            if not seam.reached:
-                self.note(f"the suite never reaches {seam.target} of {seam.service}: no fault can fire there")
+        if self.state.progress.rounds - first_round > 1:  # at least one of them began in this phase
+            self._unreached = [seam for seam in self.state.seams if not seam.reached]
+        for seam in self._unreached:
+            self.note(f"the suite never reaches {seam.target} of {seam.service}: no fault can fire there")
 
     def _chaos(self) -> Script:
         for scenario, service, reason, fix in self._candidates():
             if reason:
                 self.put(NotRun(scenario, service, reason, fix))
-        end = self._ends[PhaseName.CHAOS]
-        yield from ChaosPhase(self, self._pairs(), end, self._random).script()
+        reached = {seam.service for seam in self.state.seams if seam not in self._unreached}
+        for scenario, service in self._pairs():
+            if service not in reached:
+                self.put(NotRun(scenario, service, f"the suite never reaches {service}", UNREACHED_FIX))
+        pairs = [(scenario, service) for scenario, service in self._pairs() if service in reached]
+        yield from ChaosPhase(self, pairs, self._ends[PhaseName.CHAOS], self._random).script()
 
     def _candidates(self) -> tuple[tuple[str, str, str, str], ...]:
         return self.state.declared.candidates if self.state.declared else ()

@@ -17,6 +17,7 @@ from pytest_resilience.units import format_duration
 UNREACHED_FIX = "Call it in a soak test, or take it out of Service(calls=[…])."
 MOST_SERVICES_DOWN = 5
 MOST_NAMED = 5
+FEWEST_ITERATIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +72,10 @@ def permanent_degradation(data: RunData) -> Evidence:
     before, after = _tallies(data, PhaseName.BASELINE), _tallies(data, PhaseName.RECOVERY)
     if not before:
         return Missing(f"no test was run in {PhaseName.BASELINE}")
-    lost = [test for test in before if test not in after]
+    lost = [test for test in before if test not in after or _too_few(before[test], after[test])]
     worse = [text for test in after if test in before and (text := _degraded(before[test], after[test]))]
     if lost and not worse:
-        return Missing(f"{_listed(lost)} was not run in {PhaseName.RECOVERY}: a longer soak gives it time")
+        return Missing(f"too few iterations in {PhaseName.RECOVERY} of {_listed(lost)}")
     fact = f"{len(worse)} of {len(before)} tests are worse after chaos than before"
     return known(bool(worse), fact, _listed(worse))
 
@@ -83,12 +84,17 @@ def _tallies(data: RunData, phase: str) -> dict[str, Tally]:
     return {one.test: one for one in data.tallies if one.phase == phase and one.iterations > one.skipped}
 
 
+def _too_few(before: Tally, after: Tally) -> bool:
+    """Tell whether chance decides how two medians compare."""
+    return min(before.iterations, after.iterations) < FEWEST_ITERATIONS
+
+
 def _degraded(before: Tally, after: Tally) -> str:
     rates = _pass_rate(before), _pass_rate(after)
     if rates[1] < rates[0]:
         return f"{after.test} passes {rates[1]:.1%}, before {rates[0]:.1%}"
     limit = longest_median(before.median, before.p95)
-    if after.median > limit:
+    if after.median > limit and not _too_few(before, after):
         took = f"{format_duration(after.median)}, before {format_duration(before.median)}"
         return f"{after.test} takes {took} (limit {format_duration(limit)})"
     return ""
@@ -143,14 +149,21 @@ def fired_events(data: RunData) -> list[EventRecovery]:
 
 def _nothing_fired(data: RunData) -> str:
     unreached = [f"{seam.target} of {seam.service}" for seam in data.seams if not seam.reached]
-    if unreached:
+    if unreached and _is_done(data, PhaseName.BASELINE):
         return f"no fault fired: the suite never reaches {_listed(unreached)}. {UNREACHED_FIX}"
     if data.events:
         reached = sum(event.reached for event in data.events)
         named = _listed(map(describe_event, data.events))
         return f"no fault fired: {named} reached {reached} calls. Give CHAOS_INJECTION more time."
-    why = "; ".join(dict.fromkeys(f"{one.reason}. {one.fix}".strip() for one in data.not_run))
-    return f"no fault was injected: {why or 'the run ended before'}"
+    if not _is_done(data, PhaseName.CHAOS):
+        return f"no fault was injected: {_why_not(data, PhaseName.CHAOS)}"
+    why = dict.fromkeys(f"{one.reason}. {one.fix}" for one in data.not_run if one.service and one.fix)
+    return f"no fault was injected: {_listed(reversed(why))}"
+
+
+def _is_done(data: RunData, name: PhaseName) -> bool:
+    phase = data.phase(name)
+    return phase is not None and phase.status == "done"
 
 
 # Breakers
@@ -160,7 +173,9 @@ def circuit_breakers(data: RunData) -> Evidence:
     """Ask whether each scenario that a breaker can be put through passed; they end with it closed."""
     judged = [one for one in data.breaker_results if one.verdict != "not_applicable"]
     if not judged:
-        return Missing(f"no scenario was run on a breaker ({_why_not(data, PhaseName.BREAKERS)})")
+        details = dict.fromkeys(one.detail for one in data.breaker_results)
+        why = _listed(details) or _why_not(data, PhaseName.BREAKERS)
+        return Missing(f"no scenario was run on a breaker: {why}")
     failed = [one for one in judged if one.verdict != "passed"]
     fact = f"{len(judged) - len(failed)} of {len(judged)} applicable scenarios passed on {_breakers(judged)}"
     return known(

@@ -64,7 +64,7 @@ class Leader:
                 script.close()
                 return
             self._conductor.tick()
-            reason = self._abort_reason()
+            reason = self._conductor.broken() or self._abort_reason()
             if reason:
                 script.throw(Abort(reason))
             wait = next(script, None) if self._over(wait) else self._wait(wait)

@@ -151,10 +151,10 @@ class Runner:
             self._judge_recovery(*recovery, started, outcomes)
 
     def _iterate(self, test: str, following: str) -> Outcome:
-        phase, started = self._phase, self._now()
+        began_in, started = self._phase, self._now()
         outcome = self._suite.run(test, following)
-        self._telemetry.add(test, phase, outcome, started, self._now())
-        if outcome.status is Status.FAILED and phase in BEFORE_CHAOS:
+        event_id = self._telemetry.add(test, self._phase, outcome, started, self._now())
+        if outcome.status is Status.FAILED and began_in in BEFORE_CHAOS and not event_id:
             repeated = self._completed_rounds > 0
             how = "passes once, fails when repeated" if repeated else "fails at once"
             self.flush()

@@ -70,17 +70,16 @@ class RunnerState:
 
     def awaited(self) -> ChaosEvent | None:
         """Return the event that is removed and whose recovery is still open."""
-        events = list(self.events.values())
-        return next(
-            (event for event in events if event.removed_at is not None and event.waited_seconds is None), None
-        )
+        return next((event for event in self._over() if event.waited_seconds is None), None)
 
     def unrecovered(self) -> ChaosEvent | None:
         """Return the event that the suite has not come back from, still awaited or given up."""
+        return next((event for event in self._over() if event.recovered_at is None), None)
+
+    def _over(self) -> list[ChaosEvent]:
+        """Return the events that fired and are removed; after the others there is nothing to recover from."""
         events = list(self.events.values())
-        return next(
-            (event for event in events if event.removed_at is not None and event.recovered_at is None), None
-        )
+        return [event for event in events if event.removed_at is not None and event.fired]
 
     def give_up(self, event_id: str, now: float) -> ChaosEvent:
         """Close an event that did not recover."""

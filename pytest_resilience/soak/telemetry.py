@@ -17,10 +17,12 @@ OTHER = "(other kinds of failures)"
 class _Counts:
     def __init__(self) -> None:
         self.iterations = self.failures = self.in_faults = self.skipped = 0
+        self.longest = 0.0
         self.latency = Histogram()
 
-    def add(self, outcome: Outcome, event_id: str) -> None:
+    def add(self, outcome: Outcome, event_id: str, took: float) -> None:
         self.iterations += 1
+        self.longest = max(self.longest, took)
         self.skipped += outcome.status is Status.SKIPPED
         if outcome.status is Status.FAILED:
             self.failures += 1
@@ -46,20 +48,21 @@ class Telemetry:
         self.failures = 0
         self.failures_outside = 0
 
-    def add(self, test: str, phase: str, outcome: Outcome, started: float, ended: float) -> None:
-        """Count one iteration that ran from `started` to `ended`."""
+    def add(self, test: str, phase: str, outcome: Outcome, started: float, ended: float) -> str:
+        """Count one iteration that ran from `started` to `ended`; return the event that owns its failure."""
         failed = outcome.status is Status.FAILED
         event_id = self._owner(started, ended) if failed else ""
         key = (test, phase)
         if key not in self._counts:
             self._counts[key] = _Counts()
-        self._counts[key].add(outcome, event_id)
+        self._counts[key].add(outcome, event_id, ended - started)
         self._changed.add(key)
         self.iterations += 1
         if failed:
             self.failures += 1
             self.failures_outside += not event_id
             self._keep(test, phase, outcome, event_id, started)
+        return event_id
 
     def _keep(self, test: str, phase: str, outcome: Outcome, event_id: str, at: float) -> None:
         key = (test, outcome.crash, event_id)
@@ -100,5 +103,5 @@ class Telemetry:
             latency.total,
             latency.quantile(0.5),
             latency.quantile(0.95),
-            latency.longest,
+            counts.longest,
         )

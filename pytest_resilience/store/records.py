@@ -46,7 +46,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What one soak test did in one phase; latencies in seconds."""
+    """What one soak test did in one phase; latencies of passes and the longest iteration in seconds."""
 
     KEY: ClassVar[tuple[str, ...]] = ("test", "phase")
     test: str
