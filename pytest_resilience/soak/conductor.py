@@ -157,10 +157,10 @@ class Conductor:
             return ""
         if name is PhaseName.CHAOS and not self._pairs():
             return "no declared service has a seam that a scenario can use: see resilience_services"
-        if name is PhaseName.BREAKERS and not declared.breakers:
+        if name in (PhaseName.BREAKERS, PhaseName.CASCADES) and not declared.breakers:
             return "no circuit breaker is registered: see resilience_breakers"
-        if name is PhaseName.CASCADES and not (declared.breakers and declared.edges):
-            return "needs a registered circuit breaker and services that need each other: Service(needs=[…])"
+        if name is PhaseName.CASCADES and not declared.edges:
+            return "no service needs another: see Service(needs=[…])"
         return ""
 
     def _initialize(self) -> Script:
