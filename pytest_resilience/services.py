@@ -8,6 +8,8 @@ from pytest_resilience.errors import ServiceError, did_you_mean, requirement
 from pytest_resilience.service_errors import ErrorSpec, build_error
 from pytest_resilience.units import positive
 
+__tracebackhide__ = True  # for pytest: a traceback ends at the user's own line
+
 Target = str | Callable[..., Any]
 
 
@@ -50,7 +52,7 @@ class Service:
     def _freeze(self, field: str) -> None:
         value = getattr(self, field)
         if isinstance(value, str) or not isinstance(value, Iterable):
-            fix = f"Write {field}=[{value!r}]."
+            fix = f"Write {field}=[{_written(value)}]."
             raise ServiceError(requirement(f"Service({self.name!r}).{field}", "a list", value, fix))
         object.__setattr__(self, field, tuple(value))
 
@@ -62,6 +64,12 @@ class Service:
             positive(timeout, name, timeout)
         except Exception as wrong:
             raise ServiceError(str(wrong)) from None
+
+
+def _written(value: object) -> str:
+    """Return how code writes a value: types and functions by their name."""
+    name = getattr(value, "__qualname__", None)
+    return name.rpartition("<locals>.")[2] if isinstance(name, str) else repr(value)
 
 
 def checked_services(given: object) -> Sequence[Service]:

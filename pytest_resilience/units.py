@@ -1,4 +1,4 @@
-"""Durations and sizes as users write and read them."""
+"""Durations, sizes and numbers as users write and read them."""
 
 import math
 import re
@@ -42,6 +42,11 @@ def positive(number: float, name: str, text: object, fix: str = "") -> float:
     if not (math.isfinite(number) and number > 0):
         raise SettingsError(requirement(name, "finite and above 0", text, fix))
     return number
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things: `1 iteration`, `1,200 iterations`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def format_duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import socket
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -110,6 +111,13 @@ def test_a_callable_object_names_its_method() -> None:
         TargetError, match=r"an object of class 'Fetcher'. Name the method that it runs, such as Fetcher"
     ):
         resolve(Fetcher())
+
+
+def test_a_compiled_method_is_named_by_the_module_of_its_type() -> None:
+    """As it would be written, though the method itself does not know its module."""
+    with pytest.raises(TargetError) as wrong:
+        resolve(sqlite3.Connection.execute)
+    assert str(wrong.value).startswith("Target 'sqlite3:Connection.execute' belongs to the immutable type")
 
 
 def test_an_immutable_method_given_as_an_object_is_refused() -> None:

@@ -1,6 +1,7 @@
 """Services: what is declared wrongly is said at once, with the fix."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,19 @@ def test_a_list_is_asked_for_where_one_belongs(field: str, value: object) -> Non
     assert message(name="odds", **{field: value}) == (
         f"Service('odds').{field} must be a list, not {value!r}. Write {field}=[{value!r}]."
     )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "written"),
+    [
+        ("errors", ConnectionError, "errors=[ConnectionError]"),
+        ("calls", Path.exists, "calls=[Path.exists]"),
+        ("calls", len, "calls=[len]"),
+    ],
+)
+def test_the_fix_for_a_lone_type_or_function_is_python(field: str, value: object, written: str) -> None:
+    """It is written by its name."""
+    assert message(name="odds", **{field: value}).endswith(f" Write {written}.")
 
 
 @pytest.mark.parametrize("timeout", ["2", True, None.__class__, [2]])

@@ -11,6 +11,7 @@ from pytest_resilience.units import (
     KIB,
     MIB,
     SECONDS,
+    counted,
     format_bytes,
     format_duration,
     parse_duration,
@@ -158,3 +159,11 @@ def test_positive(number: float) -> None:
 def test_sizes_for_people(size: float, text: str) -> None:
     """Binary units, one decimal."""
     assert format_bytes(size) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 rounds"), (1, "1 round"), (2, "2 rounds"), (1200, "1,200 rounds")]
+)
+def test_numbers_of_things_for_people(number: int, text: str) -> None:
+    """One is one."""
+    assert counted(number, "round") == text

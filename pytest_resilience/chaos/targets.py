@@ -115,4 +115,5 @@ def _why_not(value: object) -> str:
 def _label(target: object) -> str:
     inner = _innermost(target)
     name = getattr(inner, "__qualname__", type(inner).__name__)
-    return f"{getattr(inner, '__module__', None) or type(inner).__module__}:{name}"
+    home = getattr(inner, "__objclass__", type(inner))  # a method compiled from C knows its type only
+    return f"{getattr(inner, '__module__', None) or home.__module__}:{name}"
