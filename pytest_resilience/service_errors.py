@@ -9,6 +9,8 @@ from typing import TypeAlias
 
 from pytest_resilience.errors import ServiceError, requirement
 
+__tracebackhide__ = True  # for pytest: a traceback ends at the user's own line
+
 ErrorSpec: TypeAlias = type[BaseException] | BaseException | Callable[[], BaseException]
 
 MESSAGE = "injected by pytest-resilience"

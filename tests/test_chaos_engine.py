@@ -424,15 +424,16 @@ def test_what_never_fired_explains_itself(chaos: Chaos) -> None:
         pass
     assert chaos.unfired() == (unreached, early)
     assert unreached.explain() == (
-        "valuation_exception-1 reached 0 times: nothing called chaos_subjects:fetch or "
+        "valuation_exception-1 on odds_provider reached 0 times: nothing called chaos_subjects:fetch or "
         "chaos_subjects:Client.fetch while it was armed. "
         "Call it, or correct calls= of Service('odds_provider', …)."
     )
     assert early.explain() == (
-        "latency_spike-1 reached 3 times, call 20: the first hit comes by call 20. "
+        "latency_spike-1 on odds_provider reached 3 times, call 20: the first hit comes by call 20. "
         "Call it more often, or hit every call with probability=1."
     )
-    assert hit.explain() == "latency_spike-2 reached 2 times, fired 2."
+    assert hit.explain() == "latency_spike-2 on odds_provider reached 2 times, fired 2."
+    assert repr(hit) == "<latency_spike-2 on odds_provider: reached 2, fired 2>"
 
 
 def test_event_ids_take_a_prefix() -> None:

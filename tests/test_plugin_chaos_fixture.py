@@ -8,9 +8,13 @@ from plugin_soaks import Finished, Project, run_together
 
 SHOP = """
 import asyncio
+import time
 
 def fetch(game):
     return 1.5
+
+def wait():
+    time.sleep(0)
 
 async def fetch_later(game):
     await asyncio.sleep(0)
@@ -26,7 +30,10 @@ import shop
 def resilience_services():
     from pytest_resilience import Service
     calls = ["shop:fetch", "shop:fetch_later"]
-    return [Service("odds", calls=calls, errors=[ConnectionError], timeout=0.05)]
+    return [
+        Service("odds", calls=calls, errors=[ConnectionError], timeout=0.05),
+        Service("clock", calls=["time:sleep"], errors=[OSError]),
+    ]
 
 @pytest.fixture(autouse=True)
 def untouched_afterwards():
@@ -78,6 +85,42 @@ def test_never_fired(chaos):
     with chaos.inject("valuation_exception", "odds", probability=0.01):
         shop.fetch("game-1")
 
+@pytest.fixture
+def broken_odds(chaos):
+    chaos.inject("valuation_exception", "odds")
+
+def test_never_reached_by_fixture(broken_odds):
+    pass
+
+@pytest.mark.asyncio
+async def test_never_reached_asyncio(chaos):
+    chaos.inject("valuation_exception", "odds")
+
+@pytest.mark.anyio
+async def test_never_reached_anyio(chaos):
+    chaos.inject("valuation_exception", "odds")
+
+def test_skipped_under_a_fault(chaos):
+    chaos.inject("valuation_exception", "odds")
+    pytest.skip("not today")
+
+@pytest.mark.xfail
+def test_expected_to_fail(chaos):
+    chaos.inject("valuation_exception", "odds")
+
+def test_uncaught(chaos):
+    chaos.inject("valuation_exception", "odds")
+    shop.fetch("game-1")
+
+@pytest.mark.asyncio
+async def test_uncaught_asyncio(chaos):
+    chaos.inject("valuation_exception", "odds")
+    await shop.fetch_later("game-1")
+
+def test_uncaught_native(chaos):
+    chaos.inject("valuation_exception", "clock")
+    shop.wait()
+
 def test_need_not_fire(chaos):
     with chaos.inject("valuation_exception", "odds", must_fire=False):
         pass
@@ -123,21 +166,29 @@ PASS = {
     "test_asyncio",
     "test_last_finds_nothing_patched",
 }
+UNREACHING = (
+    "test_never_reached",
+    "test_never_reached_by_fixture",
+    "test_never_reached_asyncio",
+    "test_never_reached_anyio",
+)
+UNREACHED = (
+    "valuation_exception-1 on odds reached 0 times: nothing called shop:fetch or shop:fetch_later "
+    "while it was armed. Call it, or correct calls= of Service('odds', …)."
+)
+UNCAUGHT = {"test_uncaught": "shop.py:5", "test_uncaught_asyncio": "shop.py:11"}
 FAIL = {
     "test_ends_with_an_error_in_the_test": "KeyError: 'of the test itself'",
     "test_unknown_scenario": "There is no scenario 'latency_spyke'. Did you mean 'latency_spike'?",
     "test_unknown_service": "There is no service 'ods' in resilience_services. Did you mean 'odds'?",
     "test_wrong_parameter": "delay must be a number of seconds above 0, not -1.",
-}
-FAIL_AT_TEARDOWN = {
-    "test_never_reached": (
-        "valuation_exception-1 reached 0 times: nothing called shop:fetch or shop:fetch_later "
-        "while it was armed. Call it, or correct calls= of Service('odds', …)."
-    ),
     "test_never_fired": (
-        "valuation_exception-1 reached 1 time, share 0.01: the first hit comes by call 100. "
+        "valuation_exception-1 on odds reached 1 time, share 0.01: the first hit comes by call 100. "
         "Call it more often, or hit every call with probability=1."
     ),
+    **dict.fromkeys(UNREACHING, UNREACHED),
+    **dict.fromkeys(UNCAUGHT, "ConnectionError: injected by pytest-resilience"),
+    "test_uncaught_native": "OSError: injected by pytest-resilience",
 }
 ASYNC = ("pytest_asyncio.plugin", "anyio.pytest_plugin")
 INI = "asyncio_default_fixture_loop_scope = function"
@@ -163,12 +214,14 @@ def named(run: Finished, outcome: str) -> set[str]:
 def test_faults_are_real_and_end_with_the_test(runs: Mapping[str, Finished], way: str) -> None:
     """Each injection hits its calls, in sync and async tests, also under xdist, and then is gone."""
     run = runs[way]
-    assert named(run, "PASSED") == PASS | set(FAIL_AT_TEARDOWN), run.output
+    assert named(run, "PASSED") == PASS, run.output
     assert named(run, "FAILED") == set(FAIL)
-    assert named(run, "ERROR") == set(FAIL_AT_TEARDOWN)
+    assert named(run, "ERROR") == set()
+    assert named(run, "XFAIL") == {"test_expected_to_fail"}
+    assert "SKIPPED [1] test_shop.py" in run.output
 
 
-@pytest.mark.parametrize("message", [*FAIL.values(), *FAIL_AT_TEARDOWN.values()])
+@pytest.mark.parametrize("message", set(FAIL.values()))
 def test_a_failure_says_what_is_wrong(runs: Mapping[str, Finished], message: str) -> None:
     """Wrong names and values are told with the nearest right one; a fault that never fired, with why."""
     assert message in runs["alone"].output
@@ -178,6 +231,17 @@ def test_a_wrong_call_is_shown_by_its_own_line(runs: Mapping[str, Finished]) -> 
     """The report of a wrong injection ends in the test, not in the depths of the plugin."""
     assert "scenarios.py" not in runs["alone"].output
     assert "engine.py" not in runs["alone"].output
+
+
+@pytest.mark.parametrize(("name", "place"), [*UNCAUGHT.items(), ("test_uncaught_native", "shop.py:9")])
+def test_an_injected_error_is_shown_where_the_user_gets_it(
+    runs: Mapping[str, Finished], name: str, place: str
+) -> None:
+    """The traceback ends in the function that was hit, or that called the compiled one that was."""
+    section = re.split(rf"_+ {name} _+", runs["alone"].output)[1].partition("____")[0]
+    places = re.findall(r"^(\S+\.py:\d+): ", section, re.MULTILINE)
+    assert places[-1] == place
+    assert "pytest_resilience/" not in section
 
 
 def test_the_fixture_says_nothing_else(runs: Mapping[str, Finished]) -> None:

@@ -11,6 +11,9 @@ from pytest_resilience.chaos.taps import Evidence, FaultTap
 from pytest_resilience.chaos.targets import CallSite
 from pytest_resilience.chaos.trampoline import Kind
 from pytest_resilience.clock import Clock
+from pytest_resilience.units import counted
+
+__tracebackhide__ = True  # for pytest: a traceback ends at the user's own line
 
 _GENERATORS = (Kind.GENERATOR, Kind.ASYNC_GENERATOR)
 
@@ -110,6 +113,9 @@ class Injection:
         if self._countdown:
             self._countdown.finish()
 
+    def __repr__(self) -> str:
+        return f"<{self.event_id} on {self.service}: reached {self.reached}, fired {self.fired}>"
+
     def __enter__(self) -> "Injection":
         return self
 
@@ -141,16 +147,16 @@ class Injection:
     def explain(self) -> str:
         """Say in one line what the fault hit, and if nothing, why and what to do."""
         reached, fired, trigger = self.reached, self.fired, self._plan.trigger
-        calls = f"{reached} time{'' if reached == 1 else 's'}"
+        found = f"{self.event_id} on {self.service} reached {counted(reached, 'time')}"
         if fired:
-            return f"{self.event_id} reached {calls}, fired {fired}."
+            return f"{found}, fired {fired}."
         if not reached:
             return (
-                f"{self.event_id} reached 0 times: nothing called {' or '.join(self._targets)} "
+                f"{found}: nothing called {' or '.join(self._targets)} "
                 f"while it was armed. Call it, or correct calls= of Service({self.service!r}, …)."
             )
         return (
-            f"{self.event_id} reached {calls}, {trigger}: the first hit comes by call {trigger.fires_by}. "
+            f"{found}, {trigger}: the first hit comes by call {trigger.fires_by}. "
             "Call it more often, or hit every call with probability=1."
         )
 

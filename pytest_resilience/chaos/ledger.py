@@ -13,6 +13,8 @@ from pytest_resilience.chaos.natives import Slot
 from pytest_resilience.chaos.taps import Tap
 from pytest_resilience.chaos.trampoline import weave
 
+__tracebackhide__ = True  # for pytest: a traceback ends at the user's own line
+
 
 @dataclass(slots=True)
 class _Entry:

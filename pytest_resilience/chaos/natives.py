@@ -16,6 +16,8 @@ from weakref import WeakKeyDictionary
 
 from pytest_resilience.errors import TargetError
 
+__tracebackhide__ = True  # for pytest: a traceback ends at the user's own line
+
 Owner = ModuleType | type
 
 _OURS = "pytest_resilience"

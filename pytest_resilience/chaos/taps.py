@@ -12,6 +12,8 @@ from pytest_resilience.chaos.waiting import pause
 from pytest_resilience.clock import Clock
 from pytest_resilience.service_errors import build_error
 
+__tracebackhide__ = True  # for pytest: a traceback ends at the user's own line
+
 Token: TypeAlias = object
 """What `enter` hands to `leave` of the same call."""
 

@@ -4,10 +4,16 @@ A run that does not use the plugin pays for this module alone: whatever is heavy
 """
 
 import sys
+from collections.abc import Generator
 
 import pytest
 
-from pytest_resilience.plugin.fixtures import chaos, resilience_breakers, resilience_services
+from pytest_resilience.plugin.fixtures import (
+    chaos,
+    fail_unless_fired,
+    resilience_breakers,
+    resilience_services,
+)
 from pytest_resilience.plugin.options import SETTINGS, add_options, read_settings
 
 __all__ = ["chaos", "resilience_breakers", "resilience_services"]
@@ -38,6 +44,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             [*map(repr, marker.args), *(f"{key}={value!r}" for key, value in marker.kwargs.items())]
         )
         pytest.fail(f"@pytest.mark.soak must be without arguments, not soak({given}).", pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """A test whose fault never fired has shown nothing, so it fails itself."""
+    result = yield
+    fail_unless_fired(item)
+    return result
 
 
 @pytest.hookimpl(tryfirst=True)

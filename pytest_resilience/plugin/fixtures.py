@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pytest_resilience.services import Service
     from pytest_resilience.settings import Settings
 
+CHAOS = pytest.StashKey["Chaos"]()
+
 
 @pytest.fixture(scope="session")
 def resilience_services() -> "Sequence[Service]":
@@ -34,13 +36,20 @@ def chaos(request: pytest.FixtureRequest, resilience_services: "Sequence[Service
     the test, unless it was given `must_fire=False`.
     """
     engine = _engine(request.config.stash[SETTINGS], resilience_services)
+    request.node.stash[CHAOS] = engine
     try:
         yield engine
     finally:
+        del request.node.stash[CHAOS]
         engine.sweep()
-    unfired = [injection.explain() for injection in engine.unfired()]
+
+
+def fail_unless_fired(item: pytest.Item) -> None:
+    """Fail the test, whose body has passed, if it injected a fault that never fired."""
+    engine = item.stash.get(CHAOS, None)
+    unfired = engine.unfired() if engine is not None else ()
     if unfired:
-        pytest.fail("\n".join(unfired), pytrace=False)
+        pytest.fail("\n".join(injection.explain() for injection in unfired), pytrace=False)
 
 
 def _engine(settings: "Settings", services: object) -> "Chaos":
