@@ -17,97 +17,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1]))
+
+from loop_cases import CASES, write_case
+
 GOAL_BYTES = 1.0
 STOPPED = 2
 READINGS = 5
-
-CASES = {
-    "nothing": "def test(): pass",
-    "session fixture": """
-@pytest.fixture(scope="session")
-def shared(): return object()
-def test(shared): pass
-""",
-    "module fixture": """
-@pytest.fixture(scope="module")
-def shared():
-    yield object()
-def test(shared): pass
-""",
-    "class fixture": """
-class TestIt:
-    @pytest.fixture(scope="class")
-    def shared(self): return object()
-    def test(self, shared): pass
-""",
-    "function fixture on session fixture": """
-@pytest.fixture(scope="session")
-def shared(): return object()
-@pytest.fixture
-def own(shared):
-    yield shared
-def test(own): pass
-""",
-    "fixture asked for by name": """
-@pytest.fixture(scope="session")
-def shared(): return object()
-@pytest.fixture
-def own(request): return request.getfixturevalue("shared")
-def test(own): pass
-""",
-    "print": "def test(): print('x' * 80); print('y' * 80, file=sys.stderr)",
-    "warning": "def test(): warnings.warn('old')",
-    "warning of changing text": "def test(): warnings.warn(f'old {time.monotonic()}')",
-    "failure": "def test(): assert time.monotonic() < START + 5",
-    "failure of changing text": """
-def test():
-    if time.monotonic() > START + 5: raise ValueError(time.monotonic())
-""",
-    "skip": "def test(): pytest.skip('not today')",
-    "expected failure": """
-@pytest.mark.xfail
-def test(): raise ValueError
-""",
-    "tmp_path": "def test(tmp_path): (tmp_path / 'file').write_text('x')",
-    "failure with tmp_path": """
-def test(tmp_path):
-    (tmp_path / 'file').write_text('x')
-    assert time.monotonic() < START + 5
-""",
-    "log": "def test(): logging.getLogger('shop').warning('sold %d', 3)",
-    "caplog and capsys": """
-def test(caplog, capsys):
-    print('x')
-    logging.getLogger('shop').warning('sold')
-    assert caplog.records and capsys.readouterr().out
-""",
-    "record_property": "def test(record_property): record_property('sold', 3)",
-    "parameters": """
-@pytest.mark.parametrize('number', range(10))
-def test(number): pass
-""",
-    "parameters of a session fixture": """
-@pytest.fixture(scope="session", params=range(3))
-def shared(request): return request.param
-def test(shared): pass
-""",
-    "unittest": """
-class TestIt(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls): cls.shared = object()
-    def setUp(self): self.own = object()
-    def test(self): self.assertTrue(self.own)
-""",
-    "monkeypatch": "def test(monkeypatch): monkeypatch.setenv('SOLD', '3')",
-    "finalizer": "def test(request): request.addfinalizer(lambda: None)",
-    "two modules": "def test(): pass",
-}
-
-HEAD = """
-import logging, sys, time, unittest, warnings
-import pytest
-START = time.monotonic()
-"""
 
 PROBE = """
 import gc, json, os, signal, sys
@@ -159,9 +75,7 @@ def loop(case: str, read_at: list[int]) -> list[Reading]:
         folder = Path(name)
         (folder / "pytest.ini").write_text(INI)
         (folder / "conftest.py").write_text(PROBE.format(read_at=read_at))
-        (folder / "test_it.py").write_text(HEAD + CASES[case])
-        if case == "two modules":
-            (folder / "test_other.py").write_text(HEAD + CASES["module fixture"])
+        write_case(case, folder)
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "--soak-all", "--soak-hours=1", "-p", "no:cacheprovider"],
             cwd=folder,
