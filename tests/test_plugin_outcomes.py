@@ -169,7 +169,8 @@ def test_a_run_too_short_for_chaos_is_partial_and_says_how_long_it_needs(
     assert run.report["overall_result"] == "PARTIAL"
     why = not_run(run)["latency_spike", "odds_provider"]
     assert re.fullmatch(
-        r"no room in the budget of CHAOS_INJECTION: A longer soak, or soak_phases: CHAOS_INJECTION = \S+s\.",
+        r"no room in the budget of CHAOS_INJECTION: "
+        r"Use --soak-duration=\S+s, or CHAOS_INJECTION = \S+s in soak_phases\.",
         why,
     )
 

@@ -210,7 +210,8 @@ def test_what_was_not_run_is_listed_with_the_fix(soak: Finished) -> None:
     """A scenario without room in the budget says how much it would need."""
     without_room = [one for one in soak.report["not_run"] if one["service"]]
     assert {one["reason"] for one in without_room} == {"no room in the budget of CHAOS_INJECTION"}
-    assert re.match(r"A longer soak, or soak_phases: CHAOS_INJECTION = [\d.]+s\.$", without_room[0]["fix"])
+    advice = r"Use --soak-duration=[\d.]+s, or CHAOS_INJECTION = [\d.]+s in soak_phases\.$"
+    assert re.match(advice, without_room[0]["fix"])
     injected = {event["scenario"] for event in soak.report["events"]}
     assert injected | {one["scenario"] for one in without_room} == {
         "provider_timeout",

@@ -187,8 +187,8 @@ class Conductor:
         yield Until(self._ends[name])
 
     def _baseline(self) -> Script:
-        first_round = self.state.progress.rounds
         self.send(messages.WatchSeams(active=True))
+        first_round = self.state.progress.rounds
         try:
             yield Until(self._ends[PhaseName.BASELINE], lambda: self.state.broken is not None)
         finally:

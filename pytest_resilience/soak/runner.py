@@ -242,6 +242,7 @@ class Runner:
         chaos = self._world.chaos
         if chaos is None:
             return
+        self._link.send(self._progress())
         if active:
             self._seams = chaos.watch()
         elif self._seams:
