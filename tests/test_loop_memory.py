@@ -54,7 +54,7 @@ class Looping:
 
 
 def loop(folder: Path, look: Look = lambda session: None) -> Looping:
-    """Loop the tests in `folder` in this process, without a recorder of hooks or an outer log: they would grow."""
+    """Loop the tests in `folder` in this process, with no recorder of hooks and no outer log, which grow."""
     (folder / "pytest.ini").touch()
     looping = Looping(look)
     options = ["-q", "-W", "default", "--capture=fd", "--import-mode=importlib", f"--rootdir={folder}"]
