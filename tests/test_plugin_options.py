@@ -152,6 +152,29 @@ def test_a_wrong_line_of_an_ini_value_is_one_line_and_exit_4(
     assert_refused(pytester, sentence(label, value, constraint, fix), SOAK)
 
 
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("resilience_enable_chaos_testin", "Did you mean 'resilience_enable_chaos_testing'?"),
+        ("soak_phase", "Did you mean 'soak_phases'?"),
+        ("soak_hours", "Give it as the option --soak-hours."),
+    ],
+)
+def test_a_misspelled_ini_name_is_one_line_and_exit_4(pytester: pytest.Pytester, name: str, fix: str) -> None:
+    """In the file and by -o alike; its value would be ignored."""
+    assert_refused(pytester, f"There is no ini value {name!r}. {fix}", "-o", f"{name}=1")
+    pytester.makeini(f"[pytest]\n{name} = 1")
+    assert_refused(pytester, f"There is no ini value {name!r}. {fix}")
+
+
+def test_ini_names_of_others_are_theirs(pytester: pytest.Pytester) -> None:
+    """A conftest may declare a name that looks like ours, and what looks like none of ours is not judged."""
+    pytester.makeconftest('def pytest_addoption(parser): parser.addini("soak_room", "theirs")')
+    pytester.makeini("[pytest]\nsoak_room = 1\nother = 2")
+    result = pytester.runpytest("-p", "pytest_resilience.plugin", "-o", "soak_room=2")
+    result.assert_outcomes(passed=1, warnings=1)
+
+
 def test_an_option_wins_over_the_ini_value(pytester: pytest.Pytester) -> None:
     """What is written on the command line is what counts."""
     pytester.makeini("[pytest]\nresilience_seed = 5\nresilience_intensity = high")

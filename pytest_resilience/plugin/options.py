@@ -1,13 +1,16 @@
 """The options table as pytest's options and ini values."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import pytest
 
-from pytest_resilience.errors import SettingsError
+from pytest_resilience.errors import SettingsError, did_you_mean
+from pytest_resilience.plugin import pytest_private as private
 from pytest_resilience.settings import OPTIONS, Settings, ini_name, load_settings
 
 _LINES: Literal["linelist"] = "linelist"
+OUR_PREFIXES = ("resilience_", "soak_")
 _TEXT: Literal["string"] = "string"
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -26,7 +29,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def read_settings(config: pytest.Config) -> Settings:
-    """Return the settings of this run; raise UsageError (exit code 4) for a wrong value."""
+    """Return the settings of this run; raise UsageError (exit code 4) for a wrong name or value."""
 
     def ini(name: str) -> str | list[str] | None:
         try:
@@ -36,6 +39,18 @@ def read_settings(config: pytest.Config) -> Settings:
         return value if isinstance(value, list) else str(value or "")
 
     try:
+        _reject_misspelled(private.unknown_ini_names(config))
         return load_settings(lambda flag: config.getoption(flag), ini)
     except SettingsError as wrong:
         raise pytest.UsageError(str(wrong)) from None
+
+
+def _reject_misspelled(unknown: Iterable[str]) -> None:
+    """Raise SettingsError for a name that looks like ours: its value would be ignored in silence."""
+    known = [name for option in OPTIONS if (name := ini_name(option))]
+    flags = {option.flag.lstrip("-").replace("-", "_"): option.flag for option in OPTIONS}
+    for name in sorted(unknown):
+        if name in flags:
+            raise SettingsError(f"There is no ini value {name!r}. Give it as the option {flags[name]}.")
+        if name.startswith(OUR_PREFIXES):
+            raise SettingsError(f"There is no ini value {name!r}. {did_you_mean(name, known)}")

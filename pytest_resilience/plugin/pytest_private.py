@@ -192,6 +192,14 @@ def stop_reseeding(config: pytest.Config) -> None:
         config.option.randomly_reset_seed = False
 
 
+def unknown_ini_names(config: pytest.Config) -> set[str]:
+    """Return the ini names that are set, though no plugin and no conftest declares them."""
+    parser: Any = config._parser
+    declared = parser._inidict.keys() | getattr(parser, "_ini_aliases", {}).keys()
+    given = {text.partition("=")[0] for text in config.getoption("override_ini") or ()}
+    return {*config._get_unknown_ini_keys(), *(given - declared)}  # pytest 8 keeps those of -o apart
+
+
 def add_junit_property(config: pytest.Config, name: str, value: str) -> None:
     """Add a property of the whole suite to the JUnit XML file, if one is written."""
     xml = config.stash.get(xml_key, None)
