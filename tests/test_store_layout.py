@@ -25,7 +25,7 @@ def test_latest_points_to_the_newest(tmp_path: Path) -> None:
     assert (root / "latest").readlink() == Path("runs", "two")
     moved = root.rename(tmp_path / "after")
     assert layout.latest_folder(moved) == layout.RunFolder(moved / "runs" / "two")
-    assert sorted(path.name for path in moved.iterdir()) == ["latest", "runs"]
+    assert sorted(path.name for path in moved.iterdir()) == [".gitignore", "latest", "runs"]
 
 
 def test_latest_is_a_text_file_without_symbolic_links(
@@ -62,3 +62,12 @@ def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
     layout.create_folder(tmp_path, "one")
     with pytest.raises(StoreError, match=r"one cannot be created: .* Choose another --resilience-dir.$"):
         layout.create_folder(tmp_path, "one")
+
+
+def test_git_ignores_the_runs_unless_the_user_says_otherwise(tmp_path: Path) -> None:
+    """The directory ignores itself; what the user writes there stays."""
+    layout.create_folder(tmp_path, "one")
+    assert (tmp_path / ".gitignore").read_text("utf-8") == "*\n"
+    (tmp_path / ".gitignore").write_text("")
+    layout.create_folder(tmp_path, "two")
+    assert (tmp_path / ".gitignore").read_text("utf-8") == ""

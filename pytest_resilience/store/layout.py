@@ -43,6 +43,7 @@ def create_folder(root: Path, test_id: str) -> RunFolder:
     folder = RunFolder(root / RUNS / test_id)
     try:
         folder.path.mkdir(parents=True)
+        _keep_out_of_git(root)
         _point_latest(root, test_id)
     except OSError as reason:
         raise StoreError(
@@ -60,6 +61,12 @@ def latest_folder(root: Path) -> RunFolder | None:
         return None
     folder = root / target
     return RunFolder(folder) if folder.is_dir() else None
+
+
+def _keep_out_of_git(root: Path) -> None:
+    ignore = root / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", "utf-8")
 
 
 def _point_latest(root: Path, test_id: str) -> None:
