@@ -165,7 +165,8 @@ OPTIONS = (
     ),
     Option(
         "seed",
-        "Seed of the fault schedule and of the order of tests. Default: drawn, and printed in the header.",
+        "Seed of the fault schedule and of the order of tests. "
+        "Default: drawn and printed in a soak, 0 in ordinary tests.",
         _seed,
         flag="--resilience-seed",
         ini="resilience_seed",
