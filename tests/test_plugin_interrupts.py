@@ -146,7 +146,8 @@ def test_an_interrupted_soak_leaves_a_report_and_nothing_else(
     assert cut == [case.cut] * bool(case.cut)
     if case.cut:
         assert ended.report["status"] == "interrupted"
-        assert ended.report["reason"] == f"KeyboardInterrupt {signal.Signals(case.signals[0]).name}"
+        assert ended.report["reason"] == f"interrupted by {signal.Signals(case.signals[0]).name}"
+        assert f"The run was {ended.report['reason']}." in ended.output
 
 
 def test_an_event_that_was_cut_off_is_no_success(runs: Mapping[str, "Future[Finished]"]) -> None:
@@ -201,7 +202,7 @@ def test_stops(request):
     assert stopped.code == 2
     assert stopped.torn_down == "untouched"
     assert [event["fired"] > 0 for event in stopped.report["events"]] == [True]
-    assert stopped.report["reason"] == "Interrupted enough"
+    assert stopped.report["reason"] == "stopped: enough"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -221,6 +221,12 @@ def test_a_criterion_that_is_unmet_too_long_ends_the_run(runs: Mapping[str, Fini
     assert run.report["status"] == "aborted"
     assert run.report["reason"].startswith("failures_outside_faults was unmet for 1.0s: ")
     assert run.report["overall_result"] == "FAILED"
+    assert set(re.findall(r"^FAILED (\S+)", run.output, re.MULTILINE)) == {
+        "test_shop.py::test_bad",
+        "resilience::failures_outside_faults",
+        "resilience::overall_result",
+    }
+    assert "INCONCLUSIVE" not in run.output
 
 
 def test_failures_of_one_assert_are_one_kind(runs: Mapping[str, Finished]) -> None:

@@ -8,18 +8,30 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_runs import BET, COMMAND, PHASE_RECORDS, QUOTE, RUN, SEAM, event, failure, run_data, samples
+from sample_runs import (
+    BET,
+    COMMAND,
+    PHASE_RECORDS,
+    QUOTE,
+    RUN,
+    SEAM,
+    event,
+    failure,
+    run_data,
+    samples,
+    tally,
+)
 
 from pytest_resilience.breakers.records import Cascade
-from pytest_resilience.chaos.records import ChaosEvent
+from pytest_resilience.chaos.records import ChaosEvent, NotRun
 from pytest_resilience.errors import StoreError
 from pytest_resilience.memory.records import Sample
 from pytest_resilience.report import json_report, junit
-from pytest_resilience.report.model import Report, build
+from pytest_resilience.report.model import Coverage, Report, build
 from pytest_resilience.report.table import WIDTH, table
 from pytest_resilience.report.terminal import lines
 from pytest_resilience.soak.criteria import judge
-from pytest_resilience.store.records import Note
+from pytest_resilience.store.records import Failure, Note, Tally, Verdict
 from pytest_resilience.store.run_data import RunData, gather
 
 KEYS = [
@@ -159,7 +171,8 @@ def test_a_good_run_shows_nothing_empty() -> None:
 @pytest.mark.parametrize(
     ("status", "reason", "line"),
     [
-        ("interrupted", "Ctrl-C", "The run was interrupted: Ctrl-C."),
+        ("interrupted", "interrupted by SIGINT", "The run was interrupted by SIGINT."),
+        ("interrupted", "stopped: enough", "The run was stopped: enough."),
         (
             "aborted",
             "test_bet fails at once: nothing can be said",
@@ -172,6 +185,56 @@ def test_a_run_that_did_not_end_says_why(status: str, reason: str, line: str) ->
     """An interrupted, aborted or killed run says so just above the result."""
     report = judged(run_data(replace(RUN, status=status, reason=reason)))
     assert lines(report)[-3:-1] == [line, "PARTIAL: 12 met of 12 criteria"]
+
+
+NO_ROOM = NotRun("latency_spike", "db", "no room", "A longer soak.", possible=True)
+
+
+def test_faults_that_were_possible_but_not_injected_are_counted() -> None:
+    """What a service lacks makes a fault impossible; a fault that never fired was not injected."""
+    silent = replace(event(4, "provider_timeout", fired=0), service="db")
+    report = judged(run_data(NO_ROOM, replace(NO_ROOM, service="odds_provider"), silent))
+    assert report.coverage == Coverage(possible=5, injected=3, never_broken=("db",))
+    assert lines(report)[-3] == "Injected: 3 of 5 possible faults; never broken: db."
+    every = judged(run_data(replace(event(4, "latency_spike"), service="db"), NO_ROOM))
+    assert every.coverage == Coverage(4, 4, ())
+    assert not any(line.startswith("Injected") for line in lines(every))
+
+
+def test_a_run_that_lasts_longer_than_asked_names_the_slowest_test() -> None:
+    """Its iteration could not be cut off; a little time is always needed."""
+    slow = tally(BET, "CHAOS_INJECTION", longest=8.5)
+    late = judged(run_data(slow, replace(RUN, ended=109.0)))
+    assert lines(late)[-3] == (
+        f"The run lasted 9.0s longer than asked: an iteration of {BET} took up to 8.5s."
+    )
+    none = judged(run_data(replace(RUN, ended=109.0), without=(Tally,)))
+    assert "The run lasted 9.0s longer than asked." in lines(none)
+    assert not any("longer" in line for line in lines(judged(run_data(slow, replace(RUN, ended=102.9)))))
+
+
+def test_one_is_one() -> None:
+    """One iteration of one test, under one fault, is in the singular."""
+    once = tally(QUOTE, "BASELINE_ESTABLISHMENT", iterations=1)
+    shown = lines(judged(run_data(once, failure(QUOTE, "latency_spike-3"), without=(Tally, Failure))))
+    assert "1 iteration of 1 test," in shown[0]
+    assert "1 iteration failed under faults." in shown
+
+
+@pytest.mark.parametrize("beginning", ["inconclusive: ", "inconclusive, because "])
+def test_a_verdict_is_not_said_twice(beginning: str) -> None:
+    """Where the detail begins with the verdict, the detail's own is left out."""
+    verdict = Verdict("memory_growth_percent", "inconclusive", None, "< 10", f"{beginning}too few samples")
+    (row,) = build(run_data(verdict)).criteria
+    assert (row.verdict, row.detail) == ("inconclusive", "too few samples")
+
+
+@pytest.mark.parametrize("status", ["running", "cut", "planned"])
+def test_seams_are_unreached_only_after_a_whole_baseline(status: str) -> None:
+    """A baseline that was cut off may not have come to them."""
+    unreached = replace(SEAM, reached=0)
+    assert build(run_data(unreached)).seams_never_reached
+    assert not build(run_data(unreached, replace(PHASE_RECORDS[1], status=status))).seams_never_reached
 
 
 def test_a_killed_run_has_a_report() -> None:
@@ -246,6 +309,7 @@ def test_the_json_of_a_bad_run() -> None:
     assert content["seams_never_reached"][0]["target"] == "shop.cache:Cache.get"
     quote = next(one for one in content["tests"] if one["test"] == QUOTE)
     assert (quote["iterations"], quote["median"], quote["p95_after"]) == (600, 0.002, 0.003)
+    assert (quote["seconds"], quote["longest"]) == (pytest.approx(1.2), 0.004)
     leak = next(one for one in content["criteria"] if one["criterion"] == "memory_leak_detected")
     assert leak["observed"] is True
 

@@ -47,10 +47,14 @@ class ChaosEvent:
 
 @dataclass(frozen=True, slots=True)
 class NotRun:
-    """A scenario that the plan wanted and the run did not inject, with why and what to do."""
+    """A scenario that the plan wanted and the run did not inject, with why and what to do.
+
+    `possible` is true where it could have acted, had the run come to it.
+    """
 
     KEY: ClassVar[tuple[str, ...]] = ("scenario", "service")
     scenario: str
     service: str
     reason: str
     fix: str = ""
+    possible: bool = False

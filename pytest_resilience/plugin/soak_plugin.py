@@ -212,6 +212,9 @@ class SoakPlugin:
 
 
 def _reason(interruption: BaseException | None) -> str:
+    """Say what became of the run: it was … ."""
     if interruption is None:
         return ""
-    return f"{type(interruption).__name__} {interruption}".strip()
+    if type(interruption) is KeyboardInterrupt:
+        return f"interrupted by {str(interruption) or 'a KeyboardInterrupt'}"
+    return f"stopped: {interruption}"

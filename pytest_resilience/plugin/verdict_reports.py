@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from pytest_resilience.report.model import CriterionRow, Report, TestRow
+from pytest_resilience.units import counted
 
 PREFIX = "resilience"
 INCONCLUSIVE, UNMET, WARNING = "inconclusive", "unmet", "warning"
@@ -18,7 +19,7 @@ def verdict_reports(
     for row in report.tests:
         yield _test(row, items[row.test], report)
     for criterion in report.criteria:
-        yield _criterion(criterion)
+        yield _criterion(criterion, report.status)
     yield _overall(report)
     if teardown is not None:
         verdict = traceback.format_exception_only(teardown)[-1]
@@ -30,20 +31,22 @@ def _test(row: TestRow, item: pytest.Item, report: Report) -> pytest.TestReport:
     outside = row.failures - row.failures_in_faults
     if outside:
         first = next(one for one in report.failures if one.test == row.test and not one.event_id)
-        count = f"{outside} of {row.iterations} iterations failed outside faults"
+        count = f"{outside:,} of {counted(row.iterations, 'iteration')} failed outside faults"
         text = f"{count}, first in {first.phase}:\n{first.text}"
-        return _report(row.test, item.location, "failed", text)
+        return _report(row.test, item.location, "failed", text, seconds=row.seconds)
     if row.skipped == row.iterations:
         skip = (str(item.path), item.location[1] or 0, "skipped in every iteration")
         return _report(row.test, item.location, "skipped", skip)
-    return _report(row.test, item.location, "passed")
+    return _report(row.test, item.location, "passed", seconds=row.seconds)
 
 
-def _criterion(row: CriterionRow) -> pytest.TestReport:
+def _criterion(row: CriterionRow, status: str) -> pytest.TestReport:
     name = f"{PREFIX}::{row.criterion}"
     location = (PREFIX, None, row.criterion)
     if row.verdict == "not_applicable":
         return _report(name, location, "skipped", (PREFIX, 0, f"not applicable: {row.detail}"), row.verdict)
+    if row.verdict == INCONCLUSIVE and status == "aborted":  # why is told once, by the overall result
+        return _report(name, location, "skipped", (PREFIX, 0, "not judged: the run was aborted"))
     if row.verdict in (UNMET, INCONCLUSIVE):
         text = f"{row.criterion} {row.limit} is {row.verdict}: {row.detail}"
         return _report(name, location, "failed", text, row.verdict)
@@ -64,6 +67,7 @@ def _report(
     outcome: str,
     longrepr: str | tuple[str, int, str] | None = None,
     verdict: str = "",
+    seconds: float = 0.0,
 ) -> pytest.TestReport:
     return pytest.TestReport(
         nodeid=nodeid,
@@ -72,6 +76,7 @@ def _report(
         outcome=outcome,  # type: ignore[arg-type]
         longrepr=longrepr,
         when="call",
+        duration=seconds,
         resilience_verdict=verdict,
     )
 

@@ -1,5 +1,6 @@
 """The report of a run: one model that every form of it shows, built from what the run recorded."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.store.records import Failure, Phase, Tally, Verdict
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import MIB, SECONDS
+
+REPEATED = re.compile("^inconclusive(: |, because )")
+"""How a detail begins that says its verdict once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,23 @@ class UnreachedSeam:
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage:
+    """Of the faults (a scenario on a service) that were possible, how many the run really injected.
+
+    `never_broken` are the services that no fault hit, though one could have.
+    """
+
+    possible: int
+    injected: int
+    never_broken: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TestRow:
-    """What a soak test did in the whole run; latencies in seconds, in the baseline and after chaos."""
+    """What a soak test did in the whole run.
+
+    In seconds: all its passes together, its longest iteration, its latencies in the baseline and after chaos.
+    """
 
     __test__ = False
 
@@ -83,6 +102,8 @@ class TestRow:
     failures: int
     failures_in_faults: int
     skipped: int
+    seconds: float
+    longest: float
     median: float | None
     p95: float | None
     median_after: float | None
@@ -123,6 +144,7 @@ class Report:
     seams: tuple[Seam, ...]
     seams_never_reached: tuple[UnreachedSeam, ...]
     not_run: tuple[NotRun, ...]
+    coverage: Coverage
     tests: tuple[TestRow, ...]
     failures: tuple[Failure, ...]
     breakers: tuple[BreakerResult, ...]
@@ -166,10 +188,9 @@ def build(data: RunData) -> Report:
         criteria=criteria,
         events=events,
         seams=data.seams,
-        seams_never_reached=tuple(
-            UnreachedSeam(seam.service, seam.target, UNREACHED_FIX) for seam in data.seams if not seam.reached
-        ),
+        seams_never_reached=_unreached(data),
         not_run=data.not_run,
+        coverage=_coverage(data),
         tests=_tests(data.tallies),
         failures=tuple(sorted(data.failures, key=lambda failure: (bool(failure.event_id), -failure.count))),
         breakers=data.breaker_results,
@@ -182,7 +203,26 @@ def _criterion(verdict: Verdict) -> CriterionRow:
     observed: float | bool | None = verdict.observed
     if observed is not None and verdict.limit.endswith(("yes", "no")):
         observed = bool(observed)
-    return CriterionRow(verdict.criterion, verdict.verdict, observed, verdict.limit, verdict.detail)
+    detail = REPEATED.sub("", verdict.detail)
+    return CriterionRow(verdict.criterion, verdict.verdict, observed, verdict.limit, detail)
+
+
+def _unreached(data: RunData) -> tuple[UnreachedSeam, ...]:
+    """Return the seams that a whole baseline never reached; after a shorter one nothing can be said."""
+    baseline = data.phase(PhaseName.BASELINE)
+    if baseline is None or baseline.status != "done":
+        return ()
+    return tuple(
+        UnreachedSeam(one.service, one.target, UNREACHED_FIX) for one in data.seams if not one.reached
+    )
+
+
+def _coverage(data: RunData) -> Coverage:
+    injected = {(event.scenario, event.service) for event in data.events if event.fired}
+    possible = {(event.scenario, event.service) for event in data.events}
+    possible |= {(one.scenario, one.service) for one in data.not_run if one.possible}
+    spared = {service for _, service in possible} - {service for _, service in injected}
+    return Coverage(len(possible), len(injected), tuple(sorted(spared)))
 
 
 def _passed_scenarios(results: Iterable[BreakerResult]) -> int:
@@ -255,6 +295,8 @@ def _test(test: str, by_phase: Mapping[str, Tally]) -> TestRow:
         failures=sum(tally.failures for tally in by_phase.values()),
         failures_in_faults=sum(tally.failures_in_faults for tally in by_phase.values()),
         skipped=sum(tally.skipped for tally in by_phase.values()),
+        seconds=sum(tally.seconds for tally in by_phase.values()),
+        longest=max(tally.longest for tally in by_phase.values()),
         median=before.median if before else None,
         p95=before.p95 if before else None,
         median_after=after.median if after else None,

@@ -5,15 +5,18 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from textwrap import wrap
 
-from pytest_resilience.report.model import CriterionRow, EventRow, PhaseRow, Report
+from pytest_resilience.report.model import Coverage, CriterionRow, EventRow, PhaseRow, Report
 from pytest_resilience.report.table import WIDTH, table
 from pytest_resilience.store.records import Failure
-from pytest_resilience.units import format_duration
+from pytest_resilience.units import counted, format_duration
 
 SEVERITY = ("unmet", "inconclusive", "warning", "met", "not_applicable")
 MOST_EVENTS = 30
 MOST_FAILURES = 3
 MOST_LINES = 8
+LATE_SECONDS = 3.0
+LATE_SHARE = 0.02
+"""A run may end this much later than asked, whichever is more: its last iteration is not cut off."""
 
 
 def lines(report: Report) -> list[str]:
@@ -33,7 +36,7 @@ def lines(report: Report) -> list[str]:
 
 def _head(report: Report) -> list[str]:
     took = f"{format_duration(report.seconds)} of {format_duration(report.planned_seconds)}"
-    did = f"{report.iterations:,} iterations of {len(report.tests)} tests"
+    did = f"{counted(report.iterations, 'iteration')} of {counted(len(report.tests), 'test')}"
     return [f"{report.test_id}: {took}, {did}, seed {report.seed}, intensity {report.intensity}"]
 
 
@@ -91,7 +94,7 @@ def _events(events: Sequence[EventRow]) -> list[str]:
     ]
     found = table(header, rows, numbers=("reached", "fired"))
     hidden = len(events) - len(shown)
-    return [*found, f"{hidden} events recovered; report.json lists them."] if hidden else found
+    return [*found, f"{counted(hidden, 'event')} recovered; report.json lists them."] if hidden else found
 
 
 def _recovered_in(event: EventRow) -> str:
@@ -131,10 +134,10 @@ def _failures(report: Report) -> list[str]:
     block = list(chain.from_iterable(map(_failure, shown[:MOST_FAILURES])))
     more = len(shown) - MOST_FAILURES
     if more > 0:
-        block.append(f"{more} more kinds of failures: see report.json.")
+        block.append(f"{counted(more, 'more kind')} of failures: see report.json.")
     excused = sum(one.count for one in report.failures) - sum(one.count for one in shown)
     if excused:
-        block.append(f"{excused:,} iterations failed under faults.")
+        block.append(f"{counted(excused, 'iteration')} failed under faults.")
     return block
 
 
@@ -153,6 +156,8 @@ def _failure(failure: Failure) -> list[str]:
 def _result(report: Report) -> list[str]:
     return [
         *_ending(report),
+        *_lateness(report),
+        *_coverage(report.coverage),
         f"{report.overall_result}: {_counts(row.verdict for row in report.criteria)}",
         *([f"Repeat with: {report.command}"] if report.command else []),
     ]
@@ -161,8 +166,26 @@ def _result(report: Report) -> list[str]:
 def _ending(report: Report) -> list[str]:
     if report.status == "complete":
         return []
-    ended = "did not end properly" if report.status == "running" else f"was {report.status}"
-    return [f"The run {ended}{f': {report.reason}' if report.reason else ''}."]
+    if report.status == "running":
+        return ["The run did not end properly."]
+    how = report.reason if report.status == "interrupted" else f"{report.status}: {report.reason}"
+    return [f"The run was {how}."]
+
+
+def _lateness(report: Report) -> list[str]:
+    late = report.seconds - report.planned_seconds
+    if late <= max(LATE_SECONDS, LATE_SHARE * report.planned_seconds):
+        return []
+    slowest = max(report.tests, key=lambda test: test.longest, default=None)
+    why = f": an iteration of {slowest.test} took up to {format_duration(slowest.longest)}" if slowest else ""
+    return [f"The run lasted {format_duration(late)} longer than asked{why}."]
+
+
+def _coverage(coverage: Coverage) -> list[str]:
+    if coverage.injected == coverage.possible:
+        return []
+    spared = f"; never broken: {', '.join(coverage.never_broken)}" if coverage.never_broken else ""
+    return [f"Injected: {coverage.injected} of {counted(coverage.possible, 'possible fault')}{spared}."]
 
 
 def _counts(verdicts: Iterable[str]) -> str:
