@@ -3,35 +3,39 @@
 import pytest
 from soak_stage import ODDS, fetch
 
-from pytest_resilience.report.plan import Plan, lines, without_subject
+from pytest_resilience.report.plan import Plan, absent_subjects, lines
 from pytest_resilience.services import Service
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak.candidates import candidates
 from pytest_resilience.soak.criteria import limits_of
 from pytest_resilience.soak.phases import PHASES, divide
+from pytest_resilience.units import format_duration
 
 SHOP = Service("shop", needs=["odds"])
 SERVICES = (SHOP, ODDS)
 
 
 def plan_of(
-    *services: Service, breakers: tuple[str, ...] = (), settings: Settings | None = None
+    *services: Service,
+    breakers: tuple[str, ...] = (),
+    settings: Settings | None = None,
+    seconds: float = 14400.0,
 ) -> list[str]:
-    """Return the lines of a plan of four hours."""
-    chosen = settings or Settings(duration_seconds=14400.0, seed=7)
+    """Return the lines of a plan, if nothing else is asked for of four hours."""
+    chosen = settings or Settings(duration_seconds=seconds, seed=7)
     return list(
         lines(
             Plan(
-                duration=14400.0,
+                duration=seconds,
                 seed=7,
                 intensity="medium",
                 tests=("test_shop.py::test_quote", "test_shop.py::test_bet"),
                 services=services,
                 breakers=breakers,
                 candidates=tuple(candidates(services)),
-                budgets=divide(14400.0, {}),
+                budgets=divide(seconds, {}),
                 limits=limits_of(chosen),
-                unjudged=without_subject(chosen, services, breakers),
+                absent=absent_subjects(chosen, services, breakers),
             )
         )
     )
@@ -76,23 +80,35 @@ def test_a_callable_is_shown_by_its_path() -> None:
     assert not any(" at 0x" in line for line in shown)
 
 
-def test_each_scenario_will_run_or_says_what_is_missing() -> None:
+def test_each_scenario_can_run_or_says_what_is_missing() -> None:
     """With the fix."""
     shown = plan_of(Service("odds", calls=["soak_stage:fetch"]))
-    assert row(shown, "latency_spike", "odds") == "latency_spike odds will run"
+    assert row(shown, "latency_spike", "odds") == "latency_spike odds can run"
+    assert row(shown, "scenario") == "scenario service in this suite why"
     missing = row(shown, "provider_timeout", "odds")
-    assert missing.startswith("provider_timeout odds will not run service 'odds' declares no timeout")
+    assert missing.startswith("provider_timeout odds cannot run service 'odds' declares no timeout")
     assert missing.endswith("Add it in resilience_services: Service('odds', timeout=2.0, …).")
-    assert "will not run not available in this version" in row(shown, "network_partition")
+    assert "cannot run not available in this version" in row(shown, "network_partition")
 
 
 def test_all_phases_are_shown_with_their_times() -> None:
     """Those that take what they take have none."""
-    shown = plan_of(*SERVICES)
+    shown = plan_of(*SERVICES, breakers=("test_circuit",))
+    budgets = divide(14400.0, {})
     for kind in PHASES:
-        assert row(shown, kind.name).endswith(kind.purpose)
-    assert row(shown, "CHAOS_INJECTION").startswith("CHAOS_INJECTION 1h24m inject")
-    assert row(shown, "CLEANUP").startswith("CLEANUP tear down")
+        time = [format_duration(budgets[kind.name])] if kind.name in budgets else []
+        assert row(shown, kind.name, *time) == " ".join([kind.name, *time, kind.purpose])
+
+
+def test_a_phase_without_a_subject_is_skipped() -> None:
+    """And what would give it one is said."""
+    shown = plan_of(ODDS)
+    assert (
+        row(shown, "CIRCUIT_BREAKER") == "CIRCUIT_BREAKER_TESTING skipped: no circuit breaker is registered"
+    )
+    assert row(shown, "CASCADING_FAILURE").endswith(
+        "skipped: needs a circuit breaker and services with needs"
+    )
 
 
 def test_criteria_without_data_say_why() -> None:
@@ -100,7 +116,7 @@ def test_criteria_without_data_say_why() -> None:
     shown = plan_of()
     assert row(shown, "failures_outside_faults") == "failures_outside_faults == 0"
     for criterion, why in {
-        "recovery_success_rate": "no service declares calls",
+        "recovery_success_rate": "no service is declared",
         "circuit_breakers": "no circuit breaker is registered",
         "cascade_recovery": "needs a circuit breaker and services with needs",
     }.items():
@@ -115,18 +131,69 @@ def test_with_everything_declared_nothing_lacks_data() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "criteria"),
+    ("seconds", "line"),
     [
-        ("enable_chaos_testing", {"recovery_success_rate", "mean_recovery_seconds", "injection_seconds"}),
-        ("enable_circuit_breaker_testing", {"circuit_breakers", "breaker_transition_seconds"}),
-        ("enable_cascading_failure_testing", {"cascade_recovery"}),
-        (
-            "enable_memory_monitoring",
-            {"memory_growth_percent", "memory_leak_detected", "system_memory_percent"},
-        ),
+        (14400, "CHAOS_INJECTION has 1h24m for 4 possible faults; a fault takes at least 2.0s."),
+        (20, "CHAOS_INJECTION has 7.0s: room for at most 3 of these 4 in one pass."),
+        (5, "CHAOS_INJECTION has 1.8s: room for none of these, as a fault takes at least 2.0s."),
     ],
 )
+def test_the_plan_says_how_many_faults_have_room(seconds: float, line: str) -> None:
+    """That a scenario can run does not mean that it will."""
+    assert line in plan_of(*SERVICES, seconds=seconds)
+
+
+def test_without_services_the_fixture_to_override_is_named() -> None:
+    """And what has calls nowhere is said to have none."""
+    shown = plan_of()
+    assert (
+        "No service is declared: override the fixture resilience_services, so that faults can be injected."
+        in shown
+    )
+    assert "No fault will be injected: no service is declared." in shown
+    assert "No fault will be injected: no service declares calls." in plan_of(Service("odds"))
+
+
+SWITCHED_OFF = {
+    "enable_chaos_testing": {"recovery_success_rate", "mean_recovery_seconds", "injection_seconds"},
+    "enable_circuit_breaker_testing": {"circuit_breakers", "breaker_transition_seconds"},
+    "enable_cascading_failure_testing": {"cascade_recovery"},
+    "enable_memory_monitoring": {"memory_growth_percent", "memory_leak_detected", "system_memory_percent"},
+}
+
+
+@pytest.mark.parametrize(("field", "criteria"), SWITCHED_OFF.items())
 def test_what_is_switched_off_has_no_data(field: str, criteria: set[str]) -> None:
-    """Exactly the criteria of that subject."""
-    settings = Settings(**{field: False})  # type: ignore[arg-type]
-    assert without_subject(settings, SERVICES, ["test_circuit"]) == dict.fromkeys(criteria, "switched off")
+    """Exactly the criteria of that subject, and the option is named."""
+    off = Settings(**{field: False})  # type: ignore[arg-type]
+    shown = plan_of(*SERVICES, breakers=("test_circuit",), settings=off)
+    ends = f"no data: switched off by resilience_{field} = false"
+    assert {name for name in limits_of(off) if row(shown, f"{name} ").endswith(ends)} == criteria
+
+
+@pytest.mark.parametrize(
+    ("field", "phase"),
+    [
+        ("enable_chaos_testing", "CHAOS_INJECTION"),
+        ("enable_circuit_breaker_testing", "CIRCUIT_BREAKER_TESTING"),
+        ("enable_cascading_failure_testing", "CASCADING_FAILURE_TESTING"),
+    ],
+)
+def test_a_phase_that_is_switched_off_gives_its_time_to_the_memory_soak(field: str, phase: str) -> None:
+    """As it does in the run."""
+    everything = Settings()
+    off = Settings(**{field: False})  # type: ignore[arg-type]
+    times = [plan_of(*SERVICES, breakers=("b",), settings=one) for one in (everything, off)]
+    assert row(times[1], phase) == f"{phase} skipped: switched off by resilience_{field} = false"
+    assert row(times[0], "MEMORY_SOAK_TESTING") != row(times[1], "MEMORY_SOAK_TESTING")
+
+
+def test_switched_off_chaos_and_memory_say_so_where_they_would_act() -> None:
+    """Below the scenarios, and in the phase that loops all the same."""
+    off = Settings(enable_chaos_testing=False, enable_memory_monitoring=False)
+    shown = plan_of(*SERVICES, settings=off)
+    assert "No fault will be injected: switched off by resilience_enable_chaos_testing = false." in shown
+    assert row(shown, "MEMORY_SOAK_TESTING") == (
+        "MEMORY_SOAK_TESTING 3h12m loop without faults; memory monitoring is switched off by "
+        "resilience_enable_memory_monitoring = false"
+    )

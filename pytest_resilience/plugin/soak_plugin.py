@@ -17,7 +17,7 @@ from pytest_resilience.plugin.signals import Interruptions
 from pytest_resilience.plugin.suite import PytestSuite
 from pytest_resilience.plugin.verdict_reports import status_of, verdict_reports
 from pytest_resilience.report import json_report, junit, model, terminal
-from pytest_resilience.report.plan import Plan, without_subject
+from pytest_resilience.report.plan import Plan, absent_subjects
 from pytest_resilience.report.plan import lines as plan_lines
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak.candidates import candidates
@@ -202,7 +202,7 @@ class SoakPlugin:
             candidates=tuple(candidates(world.services.values())),
             budgets=divide(duration, parse_budgets(settings.phase_lines)),
             limits=limits_of(settings),
-            unjudged=without_subject(settings, world.services.values(), world.breakers),
+            absent=absent_subjects(settings, world.services.values(), world.breakers),
         )
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is None:

@@ -8,10 +8,17 @@ from pytest_resilience.report.table import table
 from pytest_resilience.services import Service
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak.candidates import Candidate
-from pytest_resilience.soak.criteria import CRITERIA, Subject, switched_off
+from pytest_resilience.soak.chaos_phase import MIN_WINDOW_SECONDS
+from pytest_resilience.soak.criteria import CRITERIA, PHASES_OF, Subject, switched_off
 from pytest_resilience.soak.criteria_lines import Limit
-from pytest_resilience.soak.phases import PHASES, PhaseName
-from pytest_resilience.units import format_duration
+from pytest_resilience.soak.phases import PHASES, PhaseKind, PhaseName
+from pytest_resilience.soak.run import SWITCHES
+from pytest_resilience.units import counted, format_duration
+
+MEMORY_SWITCH = "enable_memory_monitoring"
+NO_SERVICE = (
+    "No service is declared: override the fixture resilience_services, so that faults can be injected."
+)
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,7 @@ class Plan:
 
     Args:
         duration: in seconds; budgets: seconds of each timed phase.
-        unjudged: criteria that will have no data, and why.
+        absent: what the run cannot do or judge, and why.
     """
 
     duration: float
@@ -32,34 +39,39 @@ class Plan:
     candidates: Sequence[Candidate]
     budgets: Mapping[PhaseName, float]
     limits: Mapping[str, Limit]
-    unjudged: Mapping[str, str]
+    absent: Mapping[Subject, str]
 
 
-def without_subject(
-    settings: Settings, services: Iterable[Service], breakers: Collection[str]
-) -> dict[str, str]:
-    """Return the criteria that this run cannot judge, and why."""
-    off = switched_off(settings)
-    edges = any(service.needs for service in services)
-    absent = dict.fromkeys(off, "switched off")
+def absent_subjects(
+    settings: Settings, services: Collection[Service], breakers: Collection[str]
+) -> dict[Subject, str]:
+    """Return what this run cannot do or judge, and why."""
+    absent = {subject: f"switched off by {_switch(subject)} = false" for subject in switched_off(settings)}
     if not any(service.calls for service in services):
-        absent.setdefault(Subject.CHAOS, "no service declares calls")
+        absent.setdefault(
+            Subject.CHAOS, "no service declares calls" if services else "no service is declared"
+        )
     if not breakers:
         absent.setdefault(Subject.BREAKERS, "no circuit breaker is registered")
-    if not (breakers and edges):
+    if not (breakers and any(service.needs for service in services)):
         absent.setdefault(Subject.CASCADES, "needs a circuit breaker and services with needs")
-    return {row.default.criterion: absent[row.subject] for row in CRITERIA if row.subject in absent}
+    return absent
+
+
+def _switch(subject: Subject) -> str:
+    phase = PHASES_OF.get(subject)
+    return f"resilience_{SWITCHES.get(phase, MEMORY_SWITCH) if phase else MEMORY_SWITCH}"
 
 
 def lines(plan: Plan) -> Iterator[str]:
     """Yield the plan for people."""
     yield f"soak of {format_duration(plan.duration)}, seed {plan.seed}, intensity {plan.intensity}"
-    yield from ("", f"{len(plan.tests)} soak tests:", *(f"  {test}" for test in plan.tests))
-    yield from _block(_services(plan.services))
+    yield from ("", f"{counted(len(plan.tests), 'soak test')}:", *(f"  {test}" for test in plan.tests))
+    yield from _block(_services(plan.services) or [NO_SERVICE])
     if plan.breakers:
         yield from ("", f"circuit breakers: {', '.join(plan.breakers)}")
-    yield from _block(_scenarios(plan.candidates))
-    yield from _block(_phases(plan.budgets))
+    yield from _block(_scenarios(plan))
+    yield from _block(_phases(plan))
     yield from _block(_criteria(plan))
 
 
@@ -78,30 +90,66 @@ def _calls(service: Service) -> str:
     return ", ".join(resolve(call).label for call in service.calls)
 
 
-def _scenarios(candidates: Iterable[Candidate]) -> list[str]:
+def _scenarios(plan: Plan) -> list[str]:
     rows = [
         (
             scenario,
             service or "-",
-            "will run" if not reason else "will not run",
+            "can run" if not reason else "cannot run",
             ". ".join(filter(None, (reason, fix))),
         )
-        for scenario, service, reason, fix in candidates
+        for scenario, service, reason, fix in plan.candidates
     ]
-    return table(("scenario", "service", "", "why"), rows)
+    return [*table(("scenario", "service", "in this suite", "why"), rows), _room(plan)]
 
 
-def _phases(budgets: Mapping[PhaseName, float]) -> list[str]:
+def _room(plan: Plan) -> str:
+    """Say how many of the faults that can run fit into the chaos phase."""
+    if Subject.CHAOS in plan.absent:
+        return f"No fault will be injected: {plan.absent[Subject.CHAOS]}."
+    possible = sum(not reason for _, _, reason, _ in plan.candidates)
+    most = int(plan.budgets[PhaseName.CHAOS] // MIN_WINDOW_SECONDS)
+    has = f"{PhaseName.CHAOS} has {format_duration(plan.budgets[PhaseName.CHAOS])}"
+    least = f"a fault takes at least {format_duration(MIN_WINDOW_SECONDS)}"
+    if most >= possible:
+        return f"{has} for {counted(possible, 'possible fault')}; {least}."
+    if not most:
+        return f"{has}: room for none of these, as {least}."
+    return f"{has}: room for at most {most} of these {possible} in one pass."
+
+
+def _phases(plan: Plan) -> list[str]:
+    times, skipped = dict(plan.budgets), _skipped(plan.absent)
+    for name in skipped:
+        times[PhaseName.MEMORY] += times.pop(name)  # it gets all time that is not used
     rows = [
-        (kind.name, format_duration(budgets[kind.name]) if kind.name in budgets else "", kind.purpose)
+        (kind.name, format_duration(times[kind.name]) if kind.name in times else "", _purpose(kind, plan))
         for kind in PHASES
     ]
     return table(("phase", "time", "what it does"), rows, numbers=("time",))
 
 
+def _skipped(absent: Mapping[Subject, str]) -> dict[PhaseName, str]:
+    """Return the phases that have no subject; without memory monitoring the suite is soaked all the same."""
+    return {
+        PHASES_OF[one]: absent[one] for one in absent if one in PHASES_OF and one is not Subject.MEMORY_SOAK
+    }
+
+
+def _purpose(kind: PhaseKind, plan: Plan) -> str:
+    why = _skipped(plan.absent).get(kind.name)
+    if why:
+        return f"skipped: {why}"
+    if kind.name is PhaseName.MEMORY and Subject.MEMORY_SOAK in plan.absent:
+        return f"loop without faults; memory monitoring is {plan.absent[Subject.MEMORY_SOAK]}"
+    return kind.purpose
+
+
 def _criteria(plan: Plan) -> list[str]:
+    subjects = {row.default.criterion: row.subject for row in CRITERIA}
+    absent = {name: plan.absent[subject] for name, subject in subjects.items() if subject in plan.absent}
     rows = [
-        (name, limit.bound, f"no data: {plan.unjudged[name]}" if name in plan.unjudged else "")
+        (name, limit.bound, f"no data: {absent[name]}" if name in absent else "")
         for name, limit in plan.limits.items()
     ]
     return table(("criterion", "limit", ""), rows)
