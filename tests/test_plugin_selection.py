@@ -134,9 +134,10 @@ def test_the_plan_shows_everything_and_runs_nothing(runs: Mapping[str, Finished]
         "2 soak tests:",
         "test_shop.py::test_quote",
         "odds_provider shop:fetch -",
-        "MEMORY_SOAK_TESTING 175ms loop without faults and watch memory",
+        "CHAOS_INJECTION skipped: switched off by resilience_enable_chaos_testing = false",
+        "MEMORY_SOAK_TESTING 400ms loop without faults; memory monitoring is switched off by",
         "failures_outside_faults == 0",
-        "memory_growth_percent < 10 no data: switched off",
+        "memory_growth_percent < 10 no data: switched off by resilience_enable_memory_monitoring = false",
         "circuit_breakers == yes no data: no circuit breaker is registered",
     ):
         assert expected in lines
