@@ -201,6 +201,14 @@ def test_faults_that_were_possible_but_not_injected_are_counted() -> None:
     assert not any(line.startswith("Injected") for line in lines(every))
 
 
+def test_an_option_to_copy_is_not_broken_at_its_hyphens() -> None:
+    """Wherever the line ends."""
+    for length in range(50, 90):
+        advice = replace(NO_ROOM, reason="x" * length, fix="Use --soak-duration=1m03s.")
+        shown = lines(judged(run_data(advice)))
+        assert any("--soak-duration=1m03s." in line for line in shown)
+
+
 def test_a_run_that_lasts_longer_than_asked_names_the_slowest_test() -> None:
     """Its iteration could not be cut off; a little time is always needed."""
     slow = tally(BET, "CHAOS_INJECTION", longest=8.5)

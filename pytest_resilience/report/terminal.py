@@ -124,7 +124,8 @@ def _not_run(report: Report) -> list[str]:
 
 
 def _bullet(text: str) -> list[str]:
-    return wrap(text, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_long_words=False)
+    lines = wrap(text, WIDTH - 4, break_long_words=False, break_on_hyphens=False)
+    return [f"{'  - ' if number == 0 else '    '}{line}" for number, line in enumerate(lines)]
 
 
 def _failures(report: Report) -> list[str]:
