@@ -124,8 +124,8 @@ def _not_run(report: Report) -> list[str]:
 
 
 def _bullet(text: str) -> list[str]:
-    lines = wrap(text, WIDTH - 4, break_long_words=False, break_on_hyphens=False)
-    return [f"{'  - ' if number == 0 else '    '}{line}" for number, line in enumerate(lines)]
+    parts = wrap(text, WIDTH - 4, break_long_words=False, break_on_hyphens=False)
+    return [f"{'  - ' if number == 0 else '    '}{part}" for number, part in enumerate(parts)]
 
 
 def _failures(report: Report) -> list[str]:
