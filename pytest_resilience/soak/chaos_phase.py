@@ -67,7 +67,7 @@ class ChaosPhase:
         self._stage.send(messages.Inject(event_id, scenario, service))
         if event_id not in state.events:
             self._pairs.remove((scenario, service))  # what cannot be injected once is not tried again
-            self._stage.put(NotRun(scenario, service, "; ".join(state.troubles[-1:])))
+            self._stage.put(NotRun(scenario, service, "; ".join(state.troubles[-1:]), possible=True))
             return
         self._ran.add((scenario, service))
         try:
@@ -106,8 +106,10 @@ class ChaosPhase:
     def _not_run(self, scenario: str, service: str) -> NotRun:
         ill = self._stage.state.unrecovered()
         if ill:
-            return NotRun(scenario, service, f"the suite had not recovered from {ill.event_id}")
-        return NotRun(scenario, service, "no room in the budget of CHAOS_INJECTION", self._more_room())
+            reason = f"the suite had not recovered from {ill.event_id}"
+            return NotRun(scenario, service, reason, possible=True)
+        reason = "no room in the budget of CHAOS_INJECTION"
+        return NotRun(scenario, service, reason, self._more_room(), possible=True)
 
     def _more_room(self) -> str:
         """Say what would be enough: a budget, and the soak that has it."""

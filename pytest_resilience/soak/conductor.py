@@ -206,7 +206,8 @@ class Conductor:
         reached = {seam.service for seam in self.state.seams if seam not in self._unreached}
         for scenario, service in self._pairs():
             if service not in reached:
-                self.put(NotRun(scenario, service, f"the suite never reaches {service}", UNREACHED_FIX))
+                reason = f"the suite never reaches {service}"
+                self.put(NotRun(scenario, service, reason, UNREACHED_FIX, possible=True))
         pairs = [(scenario, service) for scenario, service in self._pairs() if service in reached]
         yield from ChaosPhase(self, pairs, self._ends[PhaseName.CHAOS], self._random).script()
 
