@@ -56,8 +56,8 @@ class Signals:
         return or_none(lambda: len(self._process.children()))
 
     def gc_objects(self) -> int:
-        """Return how many containers the garbage collector tracks; costs 0.7 ms for 100,000."""
-        return len(gc.get_objects())
+        """Return how many containers the garbage collector knows; costs 0.7 ms for 100,000 not frozen."""
+        return gc.get_freeze_count() + len(gc.get_objects())
 
     def system_percent(self) -> float | None:
         """Return how full memory is, of what the machine or the control group allows."""
