@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 from plugin_soaks import NO_CHAOS, NO_MEMORY, TEST, Finished, Project, run_together
 
-SHORT = "--soak-duration=1s"
+SHORT = "--soak-duration=2s"
 CALM = NO_MEMORY + NO_CHAOS
 KINDS = """
 import asyncio, unittest
