@@ -319,7 +319,9 @@ def test_a_failure_after_the_baseline_is_told_once_with_its_count(runs: Mapping[
     (failure,) = run.report["failures"]
     assert failure["count"] == run.tests["test_bad"]["failures"] > 1
     assert "ValueError: too late" in failure["text"]
-    assert re.search(r"^\d+ of \d+ iterations failed outside faults, first in ", run.output, re.MULTILINE)
+    assert re.search(
+        r"^[\d,]+ of [\d,]+ iterations failed outside faults, first in ", run.output, re.MULTILINE
+    )
     assert "FAILED test_shop.py::test_good" not in run.output
 
 

@@ -1,8 +1,8 @@
 """The memory of the loop itself stays flat: bytes per iteration from the 10,000th to the 200,000th.
 
 Each case is a soak in a process of its own, which reads its RSS, and Python's allocated blocks, as it loops.
-What the loop kept would show between every two readings, so the median of these slopes is judged. A single step
-of 1 to 4 MiB is Python's table of interned strings, rebuilt once when enough strings have come and gone.
+What the loop kept would show between every two readings, so the median of these slopes is judged. A single
+step of 1 to 4 MiB is Python's table of interned strings, rebuilt once when enough strings have come and gone.
 
 Run: python tests/proofs/prove_loop_memory.py [case ...] [--iterations 200000] [--from 10000] [--at-once 2]
 """
