@@ -5,63 +5,24 @@ dropped after each iteration, or the loop itself would be the leak.
 """
 
 import logging
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache, partial
-from typing import Any, Literal
+from typing import Any
 
 import _pytest.logging
 import pytest
 from _pytest.junitxml import xml_key
-from _pytest.runner import check_interactive_exception, get_reraise_exceptions
+from _pytest.runner import runtestprotocol
 from _pytest.tmpdir import tmppath_result_key
 
 KEPT_WARNINGS = 10
+SHORTCUTS_SINCE = (9,)
 
 
 def run_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
-    """Run setup, call and teardown once, with all hooks but without logging the reports.
-
-    It is pytest's own runtestprotocol, less what takes a tenth of the time of a trivial test.
-    """
-    function: Any = item
-    reuses_request = hasattr(item, "_request")
-    if reuses_request and not function._request:
-        function._initrequest()
-    try:
-        reports = [_run_stage(item, "setup")]
-        if reports[0].passed:
-            reports.append(_run_stage(item, "call"))
-        reports.append(_run_stage(item, "teardown", nextitem=nextitem))
-    finally:
-        if reuses_request:
-            function._request = False
-            function.funcargs = None
-    return reports
-
-
-def _run_stage(
-    item: pytest.Item, when: Literal["setup", "call", "teardown"], **arguments: object
-) -> pytest.TestReport:
-    __tracebackhide__ = True
-    hooks = item.ihook
-    error = None
-    started, began = time.time(), time.perf_counter()
-    try:
-        getattr(hooks, f"pytest_runtest_{when}")(item=item, **arguments)
-    except BaseException:
-        error = pytest.ExceptionInfo.from_current()
-        if isinstance(error.value, get_reraise_exceptions(item.config)):
-            raise
-    seconds = time.perf_counter() - began
-    call: pytest.CallInfo[None] = pytest.CallInfo(
-        None, error, started, started + seconds, seconds, when, _ispytest=True
-    )
-    report: pytest.TestReport = hooks.pytest_runtest_makereport(item=item, call=call)
-    if check_interactive_exception(call, report):
-        hooks.pytest_exception_interact(node=item, call=call, report=report)
-    return report
+    """Run setup, call and teardown once, with all hooks but without logging the reports."""
+    return runtestprotocol(item, log=False, nextitem=nextitem)
 
 
 @contextmanager
@@ -69,7 +30,11 @@ def loop_shortcuts(session: pytest.Session) -> Iterator[None]:
     """Leave out what pytest does anew for each phase of each test, though it stays the same in a loop.
 
     Inside, output stays captured between tests too: who writes to the terminal suspends the capture first.
+    Older versions of pytest, for which the shortcuts are not tested, loop without them.
     """
+    if pytest.version_tuple < SHORTCUTS_SINCE:
+        yield
+        return
     manager: Any = session.config.pluginmanager.get_plugin("capturemanager")
     keeper = _LogKeeper()
     with ExitStack() as undo:

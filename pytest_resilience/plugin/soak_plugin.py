@@ -98,7 +98,7 @@ class SoakPlugin:
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         return status_of(report)
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: "pytest.TerminalReporter") -> None:
         if self._report is None or self._folder is None:
             return
         terminalreporter.write_sep("=", "resilience")
