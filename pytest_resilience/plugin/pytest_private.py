@@ -17,7 +17,6 @@ from _pytest.runner import runtestprotocol
 from _pytest.tmpdir import tmppath_result_key
 
 KEPT_WARNINGS = 10
-SHORTCUTS_SINCE = (9,)
 
 
 def run_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
@@ -30,11 +29,7 @@ def loop_shortcuts(session: pytest.Session) -> Iterator[None]:
     """Leave out what pytest does anew for each phase of each test, though it stays the same in a loop.
 
     Inside, output stays captured between tests too: who writes to the terminal suspends the capture first.
-    Older versions of pytest, for which the shortcuts are not tested, loop without them.
     """
-    if pytest.version_tuple < SHORTCUTS_SINCE:
-        yield
-        return
     manager: Any = session.config.pluginmanager.get_plugin("capturemanager")
     keeper = _LogKeeper()
     with ExitStack() as undo:
