@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from shutil import get_terminal_size
 
 import pytest
@@ -22,7 +21,6 @@ class Console:
 
     def __init__(self, config: pytest.Config, clock: Clock) -> None:
         self._reporter: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
-        self._capture = config.pluginmanager.get_plugin("capturemanager")
         self._on_terminal = self._reporter is not None and self._reporter.isatty
         self._period = TERMINAL_SECONDS if self._on_terminal else LOG_SECONDS
         self._clock = clock
@@ -38,24 +36,16 @@ class Console:
 
     def tick(self) -> None:
         """Show what is due; called between iterations."""
-        due = self._clock.now() >= self._due
-        if not self._lines and not due:
-            return
-        with self._uncaptured():
+        if self._lines:
             self._flush()
-            if due:
-                self._due = self._clock.now() + self._period
-                self._show()
+        if self._clock.now() >= self._due:
+            self._due = self._clock.now() + self._period
+            self._show()
 
     def end(self) -> None:
         """Show what is left, and leave the live line behind."""
         self._flush()
         self._leave_live_line()
-
-    def _uncaptured(self) -> AbstractContextManager[None]:
-        if self._capture is None:
-            return nullcontext()
-        return self._capture.global_and_fixture_disabled()  # type: ignore[no-any-return]
 
     def _flush(self) -> None:
         while self._lines:

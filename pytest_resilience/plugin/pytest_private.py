@@ -26,37 +26,14 @@ def run_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest
 
 @contextmanager
 def loop_shortcuts(session: pytest.Session) -> Iterator[None]:
-    """Leave out what pytest does anew for each phase of each test, though it stays the same in a loop.
-
-    Inside, output stays captured between tests too: who writes to the terminal suspends the capture first.
-    """
-    manager: Any = session.config.pluginmanager.get_plugin("capturemanager")
+    """Leave out what pytest does anew for each phase of each test, though it stays the same in a loop."""
     keeper = _LogKeeper()
     with ExitStack() as undo:
         undo.callback(vars(session).pop, "gethookproxy", None)
         session.gethookproxy = cache(session.gethookproxy)  # type: ignore[method-assign, assignment]
         undo.callback(keeper.restore)
         _pytest.logging.catching_logs = keeper  # type: ignore[misc, assignment]
-        if manager is not None:
-            undo.callback(manager.suspend_global_capture)
-            undo.callback(vars(manager).pop, "item_capture", None)
-            manager.item_capture = partial(_capture, manager)
         yield
-
-
-@contextmanager
-def _capture(manager: Any, when: str, item: pytest.Item) -> Iterator[None]:
-    """Capture a phase of a test as pytest does, but leave the streams redirected."""
-    if not manager._global_capturing.is_started():
-        manager.resume_global_capture()
-    manager.activate_fixture()
-    try:
-        yield
-    finally:
-        manager.deactivate_fixture()
-        output, errors = manager.read_global_capture()
-        item.add_report_section(when, "stdout", output)
-        item.add_report_section(when, "stderr", errors)
 
 
 class _LogKeeper:

@@ -5,7 +5,7 @@ iteration) to the end of the loop, by the wall and by the CPU time of the proces
 disturbs less. Ours counts with memory monitoring, all phases and the judgement at the end. Runs are
 interleaved; medians are shown.
 
-Run: python tests/benchmarks/bench_loop.py [--repetitions 5] [--seconds 8] [--count 15000]
+Run: python tests/benchmarks/bench_loop.py [--repetitions 3] [--seconds 30] [--count 100000]
 """
 
 import argparse
@@ -122,9 +122,9 @@ def show(title: str, rates: dict[str, Sequence[float]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=8, help="of each of our runs and of pytest-stress")
-    parser.add_argument("--count", type=int, default=15_000, help="of pytest-repeat")
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=30, help="of each of our runs and of pytest-stress")
+    parser.add_argument("--count", type=int, default=100_000, help="of pytest-repeat")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
