@@ -43,7 +43,7 @@ def repeat(use: Callable[[Chaos], None], chaos: Chaos, delay: float) -> None:
 def test_interrupts_leave_no_patch_after_a_sweep() -> None:
     """Real KeyboardInterrupts from a timer, at random instants, their tracebacks kept alive."""
     rng = random.Random(20)
-    originals = (subjects.fetch.__code__, subjects.Client.fetch_async.__code__, time.sleep)
+    originals = (subjects.fetch.__code__, subjects.Client.fetch_async.__code__, time.sleep, time.sleep)
     kept, swept = [], 0
     previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
     gc.disable()  # others' gc callbacks would swallow interrupts
@@ -57,7 +57,12 @@ def test_interrupts_leave_no_patch_after_a_sweep() -> None:
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
             swept += chaos.sweep()
-            left = (subjects.fetch.__code__, subjects.Client.fetch_async.__code__, time.sleep)
+            left = (
+                subjects.fetch.__code__,
+                subjects.Client.fetch_async.__code__,
+                time.sleep,
+                subjects.SLEEP_ALIAS,
+            )
             assert all(now is before for now, before in zip(left, originals, strict=True))
     finally:
         gc.enable()

@@ -37,13 +37,13 @@ class Slot:
         self._name = name
         self._native = native
         self._inherited = name not in vars(owner)
-        self._may_be_taken = False
+        self._was_taken = False
         self.stand_in = _stand_in(native)
         self.placed = _like(native, owner, self.stand_in)
 
     def take(self) -> None:
         """Put the stand-in at the native's place and at its aliases in modules."""
-        self._may_be_taken = True
+        self._was_taken = True
         if vars(self._owner).get(self._name) is not self.placed:
             try:
                 setattr(self._owner, self._name, self.placed)
@@ -55,7 +55,7 @@ class Slot:
 
     def give_back(self) -> None:
         """Restore the native everywhere; doing it again changes nothing."""
-        if not self._may_be_taken:
+        if not self._was_taken:
             return
         if vars(self._owner).get(self._name) is self.placed:
             if self._inherited:
@@ -63,7 +63,6 @@ class Slot:
             else:
                 setattr(self._owner, self._name, self._native)
         self._swap_aliases(self.stand_in, self._native)
-        self._may_be_taken = False
 
     def _swap_aliases(self, old: object, new: object) -> None:
         if not isinstance(self._owner, ModuleType):
