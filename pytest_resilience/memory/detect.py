@@ -21,6 +21,7 @@ CAUSES = (*HEAP, "fds", "threads", "children")
 EVIDENCE = ("gc_objects",)
 EXPLAINED = 0.5
 MARGIN = 1.1
+SMALLEST_BLOCK = 16
 NOISE = 4
 
 Findings: TypeAlias = Mapping[str, tuple[Series, Finding]]
@@ -154,11 +155,13 @@ def _leak_line(leak: Leak, findings: Findings) -> str:
 
 
 def _in_bytes(leak: Leak, findings: Findings) -> str:
-    """Say what leaking objects cost in resident memory, where that grows too."""
+    """Say what leaking objects cost in resident memory, unless they still fit in what it had before."""
     if leak.kind != "Python objects" or "rss" not in findings:
         return ""
     rss = _record(*findings["rss"])
-    return f"{describe_rate('rss', rss.per_iteration, rss.per_hour)}, " if rss.per_hour > 0 else ""
+    if rss.per_hour < SMALLEST_BLOCK * leak.per_hour:
+        return ""
+    return f"{describe_rate('rss', rss.per_iteration, rss.per_hour)}, "
 
 
 def _suspect_line(series: Series, finding: Finding) -> str:
