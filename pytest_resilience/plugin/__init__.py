@@ -4,23 +4,14 @@ A run that does not use the plugin pays for this module alone: whatever is heavy
 """
 
 import sys
-from collections.abc import Generator
 
 import pytest
 
-from pytest_resilience.plugin.fixtures import (
-    chaos,
-    fail_unless_fired,
-    resilience_breakers,
-    resilience_services,
-)
+from pytest_resilience.plugin.fixtures import chaos, resilience_breakers, resilience_services
+from pytest_resilience.plugin.markers import SOAK_MARKER, refuse_wrong_markers
 from pytest_resilience.plugin.options import SETTINGS, add_options, read_settings
 
 __all__ = ["chaos", "resilience_breakers", "resilience_services"]
-
-SOAK_MARKER = (
-    "soak: loop this test in a soak (pytest --soak-hours=4); without one it runs once like any test."
-)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,21 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
         activate(config, settings)
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    marker = item.get_closest_marker("soak")
-    if marker is not None and (marker.args or marker.kwargs):
-        given = ", ".join(
-            [*map(repr, marker.args), *(f"{key}={value!r}" for key, value in marker.kwargs.items())]
-        )
-        pytest.fail(f"@pytest.mark.soak must be without arguments, not soak({given}).", pytrace=False)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """A test whose fault never fired has shown nothing, so it fails itself."""
-    result = yield
-    fail_unless_fired(item)
-    return result
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    refuse_wrong_markers(config, items)
 
 
 @pytest.hookimpl(tryfirst=True)

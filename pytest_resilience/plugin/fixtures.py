@@ -1,6 +1,6 @@
 """The fixtures that users override or ask for."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,6 +37,8 @@ def chaos(request: pytest.FixtureRequest, resilience_services: "Sequence[Service
     """
     engine = _engine(request.config.stash[SETTINGS], resilience_services)
     request.node.stash[CHAOS] = engine
+    if not request.config.pluginmanager.has_plugin(FiringCheck.NAME):
+        request.config.pluginmanager.register(FiringCheck(), FiringCheck.NAME)
     try:
         yield engine
     finally:
@@ -44,12 +46,19 @@ def chaos(request: pytest.FixtureRequest, resilience_services: "Sequence[Service
         engine.sweep()
 
 
-def fail_unless_fired(item: pytest.Item) -> None:
-    """Fail the test, whose body has passed, if it injected a fault that never fired."""
-    engine = item.stash.get(CHAOS, None)
-    unfired = engine.unfired() if engine is not None else ()
-    if unfired:
-        pytest.fail("\n".join(injection.explain() for injection in unfired), pytrace=False)
+class FiringCheck:
+    """Fails a test whose fault never fired: it has shown nothing. The first use of `chaos` registers it."""
+
+    NAME = "resilience-firing-check"
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        result = yield
+        engine = item.stash.get(CHAOS, None)
+        unfired = engine.unfired() if engine is not None else ()
+        if unfired:
+            pytest.fail("\n".join(injection.explain() for injection in unfired), pytrace=False)
+        return result
 
 
 def _engine(settings: "Settings", services: object) -> "Chaos":
