@@ -13,7 +13,7 @@ import pytest
 from pytest_resilience.chaos.engine import Chaos
 from pytest_resilience.chaos.plans import MIN_SPIKE_SECONDS
 from pytest_resilience.chaos.records import ChaosEvent, Seam
-from pytest_resilience.chaos.scenarios import EVERY_CALL
+from pytest_resilience.chaos.scenarios import Shares
 from pytest_resilience.chaos.triggers import every, first, nth, share, window
 from pytest_resilience.clock import ManualClock
 from pytest_resilience.errors import ScenarioError, ServiceError, TargetError
@@ -107,7 +107,7 @@ def test_a_native_call_is_hit(chaos: Chaos) -> None:
 def test_a_timeout_hangs_and_raises_the_clients_error() -> None:
     """provider_timeout takes the service's time limit, then raises its timeout error."""
     clock = ManualClock()
-    engine = Chaos([PROVIDER], seed=1, clock=clock, shares=EVERY_CALL)
+    engine = Chaos([PROVIDER], seed=1, clock=clock, shares=Shares(1, 1, 1, 1))
     with engine.inject("provider_timeout", "odds_provider"), pytest.raises(TimeoutError):
         subjects.fetch("g")
     assert clock.now() == 0.5

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from soak_stage import ODDS, ORIGIN, Stage, fetch
 
 from pytest_resilience.chaos.records import ChaosEvent, NotRun
-from pytest_resilience.chaos.scenarios import EVERY_CALL, available_scenarios
+from pytest_resilience.chaos.scenarios import Shares, available_scenarios
 from pytest_resilience.services import Service
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.chaos_phase import MAX_WINDOW_SECONDS, MIN_WINDOW_ROUNDS, MIN_WINDOW_SECONDS
@@ -174,7 +174,7 @@ def test_a_failure_after_recovery_is_the_suites_own() -> None:
 
 def broken_for_good(duration: float) -> Stage:
     """Return a soak, played, of a suite that never comes back from the first error."""
-    stage = calling(duration, shares=EVERY_CALL)
+    stage = calling(duration, shares=Shares(1, 1, 1, 1))
     ill_after(stage, float("inf"))
     return stage.play()
 
@@ -206,7 +206,7 @@ def test_nothing_more_is_injected_into_a_suite_that_has_not_recovered(duration: 
 
 def test_an_event_is_still_watched_in_the_phases_after_chaos() -> None:
     """A suite that comes back in the memory soak has recovered then."""
-    stage = calling(200.0, shares=EVERY_CALL)
+    stage = calling(200.0, shares=Shares(1, 1, 1, 1))
     ill_after(stage, 90.0)
     stage.play()
     event = stage.data.events[-1]

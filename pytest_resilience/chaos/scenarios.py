@@ -61,8 +61,6 @@ class Shares:
         return float(getattr(self, scenario))
 
 
-EVERY_CALL = Shares(1, 1, 1, 1)
-
 INTENSITIES: Mapping[str, Shares] = {
     "low": Shares(0.05, 0.2, 0.02),
     "medium": Shares(0.1, 0.5, 0.05),
