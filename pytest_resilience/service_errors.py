@@ -49,11 +49,6 @@ def build_error(spec: ErrorSpec) -> BaseException:
     return error
 
 
-def describe_error(spec: ErrorSpec) -> str:
-    """Name the type that `spec` raises."""
-    return type(build_error(spec)).__name__
-
-
 def _build(spec: ErrorSpec) -> object:
     if isinstance(spec, BaseException):
         return copy.copy(spec).with_traceback(None)

@@ -8,7 +8,7 @@ import traceback
 import pytest
 
 from pytest_resilience.errors import ServiceError
-from pytest_resilience.service_errors import MESSAGE, ErrorSpec, build_error, describe_error
+from pytest_resilience.service_errors import MESSAGE, ErrorSpec, build_error
 
 REAL = {
     BrokenPipeError: errno.EPIPE,
@@ -103,9 +103,3 @@ def test_what_builds_no_exception_is_rejected(spec: ErrorSpec) -> None:
     """A factory that forgets its exception, or a type that is none."""
     with pytest.raises(ServiceError, match=r"^A service's error must be "):
         build_error(spec)
-
-
-@pytest.mark.parametrize("spec", [ClientError, ClientError("x"), lambda: ClientError("x")])
-def test_an_error_is_called_by_its_type(spec: ErrorSpec) -> None:
-    """Reports name the type, however it was given."""
-    assert describe_error(spec) == "ClientError"
