@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from pytest_resilience.endpoints import Endpoint, EndpointSpec, parse_endpoint
 from pytest_resilience.errors import ServiceError, did_you_mean, requirement
 from pytest_resilience.service_errors import ErrorSpec, build_error
 from pytest_resilience.units import positive
@@ -11,6 +12,20 @@ from pytest_resilience.units import positive
 __tracebackhide__ = True  # for pytest: a traceback ends at the user's own line
 
 Target = str | Callable[..., Any]
+
+RESERVED_NAMES = ("host", "topology")
+"""Targets of scenarios that act on no single service."""
+
+
+class HasPid(Protocol):
+    """A running process, such as subprocess.Popen or psutil.Process."""
+
+    @property
+    def pid(self) -> int: ...
+
+
+ProcessSpec = int | HasPid | Callable[[], int | HasPid]
+"""A pid, a process, or a function that returns the one that runs now."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +39,9 @@ class Service:
         timeout: seconds after which its client gives up.
         timeout_error: what its client raises then.
         needs: names of the services that it calls itself.
+        endpoint: where it listens: `"127.0.0.1:5432"`, `("127.0.0.1", 5432)` or `"unix:/path/to.sock"`.
+            Faults reach the connections that go through the fixture `service_address` instead.
+        process: its pid, its Popen, or a function that returns one of them.
 
     Raises:
         ServiceError: a field is wrong, or an error cannot be built.
@@ -35,12 +53,18 @@ class Service:
     timeout: float | None = None
     timeout_error: ErrorSpec = TimeoutError
     needs: Sequence[str] = ()
+    endpoint: EndpointSpec | None = None
+    process: ProcessSpec | None = None
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and self.name.strip()):
             raise ServiceError(requirement("Service name", "a non-empty string", self.name))
+        if self.name in RESERVED_NAMES:
+            constraint = f"a name of your own ({' and '.join(RESERVED_NAMES)} are targets already)"
+            raise ServiceError(requirement("Service name", constraint, self.name))
         for field in ("calls", "errors", "needs"):
             self._freeze(field)
+        self._check_seams()
         for need in self.needs:
             if not isinstance(need, str):
                 raise ServiceError(requirement(f"Each of Service({self.name!r}).needs", "a name", need))
@@ -49,15 +73,41 @@ class Service:
         for spec in (*self.errors, self.timeout_error):
             build_error(spec)
 
+    @property
+    def listens_at(self) -> Endpoint | None:
+        """Its endpoint, parsed."""
+        return None if self.endpoint is None else parse_endpoint(self.endpoint, self._field("endpoint"))
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of its process now; raise ServiceError if `process` gives none."""
+        if self.process is None:
+            return None
+        given = self.process() if callable(self.process) else self.process
+        pid = given if isinstance(given, int) else getattr(given, "pid", None)
+        if isinstance(pid, bool) or not isinstance(pid, int) or pid < 1:
+            constraint = "a pid, a process with one, or a function that returns one of them"
+            raise ServiceError(requirement(self._field("process"), constraint, given))
+        return pid
+
+    def _field(self, name: str) -> str:
+        return f"Service({self.name!r}).{name}"
+
+    def _check_seams(self) -> None:
+        """Raise ServiceError for what is no endpoint or no process; a function is asked when it is needed."""
+        _ = self.listens_at
+        if not callable(self.process):
+            _ = self.pid
+
     def _freeze(self, field: str) -> None:
         value = getattr(self, field)
         if isinstance(value, str) or not isinstance(value, Iterable):
             fix = f"Write {field}=[{_written(value)}]."
-            raise ServiceError(requirement(f"Service({self.name!r}).{field}", "a list", value, fix))
+            raise ServiceError(requirement(self._field(field), "a list", value, fix))
         object.__setattr__(self, field, tuple(value))
 
     def _check_timeout(self, timeout: object) -> None:
-        name = f"Service({self.name!r}).timeout"
+        name = self._field("timeout")
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
             raise ServiceError(requirement(name, "a number of seconds", timeout))
         try:
@@ -77,6 +127,17 @@ def checked_services(given: object) -> Sequence[Service]:
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise ServiceError(requirement("resilience_services", "a list of Service", given))
     return given
+
+
+def check_hosts(services: Iterable[Service], allowed: Iterable[str]) -> None:
+    """Raise ServiceError for an endpoint that is neither on this machine nor on an `allowed` host."""
+    known = frozenset(allowed)
+    for service in services:
+        endpoint = service.listens_at
+        if endpoint is not None and not endpoint.is_local and endpoint.host not in known:
+            name, constraint = f"Service({service.name!r}).endpoint", "on this machine, or on an allowed host"
+            fix = f"If faults may hit it, add it to the ini file: resilience_allow_hosts = {endpoint.host}."
+            raise ServiceError(requirement(name, constraint, str(endpoint), fix))
 
 
 def index_services(services: Iterable[Service]) -> Mapping[str, Service]:

@@ -41,7 +41,11 @@ class Settings:
     timeout_probability: float | None = None
     valuation_exception_rate: float | None = None
     latency_spike_probability: float | None = None
+    scenario_lines: tuple[str, ...] = ()
     max_concurrent_chaos: int = 3
+    auto_recovery: bool = True
+    allow_hosts: tuple[str, ...] = ()
+    critical_memory_threshold_percent: float = 90.0
     memory_growth_threshold_percent: float = 10.0
     max_memory_growth_percent: float = 15.0
     max_system_memory_percent: float = 90.0
@@ -225,7 +229,32 @@ OPTIONS = (
         "Share of calls that latency_spike hits. Default: the intensity's.",
         _share,
     ),
+    Option(
+        "scenario_lines",
+        "Scenarios that a soak injects, one per line; or, with `not` before each, those that it leaves out. "
+        "Default: all that have a target.",
+        ini="resilience_scenarios",
+        lines=True,
+    ),
     Option("max_concurrent_chaos", "How many scenarios may be active at once. Default: 3.", _count),
+    Option(
+        "auto_recovery",
+        "Remove a fault after its duration (in a soak: its window). "
+        "false: it stays to the end of the test or of the chaos phase. Default: true.",
+        _flag,
+    ),
+    Option(
+        "allow_hosts",
+        "Hosts beside this machine whose endpoints faults may hit, one per line. Default: none.",
+        ini="resilience_allow_hosts",
+        lines=True,
+    ),
+    Option(
+        "critical_memory_threshold_percent",
+        "Use of the machine's (or cgroup's) memory, in percent, above which memory_pressure lets go. "
+        "Default: 90.",
+        _percent,
+    ),
     Option(
         "memory_growth_threshold_percent",
         "Growth of memory, in percent, from which on it is a warning. Default: 10.",

@@ -1,15 +1,20 @@
 """Services: what is declared wrongly is said at once, with the fix."""
 
-from collections.abc import Sequence
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_resilience.endpoints import Endpoint, EndpointSpec
 from pytest_resilience.errors import ServiceError
-from pytest_resilience.services import Service, index_services
+from pytest_resilience.services import ProcessSpec, Service, check_hosts, checked_services, index_services
 
 
 def message(**fields: Any) -> str:
@@ -34,6 +39,15 @@ def test_a_declaration_is_frozen_data() -> None:
 def test_a_service_needs_a_name(name: object) -> None:
     """The message shows what was given instead."""
     assert message(name=name) == f"Service name must be a non-empty string, not {name!r}."
+
+
+@pytest.mark.parametrize("name", ["host", "topology"])
+def test_targets_that_are_no_service_keep_their_names(name: str) -> None:
+    """Else `target="host"` would mean two things."""
+    assert message(name=name) == (
+        f"Service name must be a name of your own (host and topology are targets already), not {name!r}."
+    )
+    assert Service(f"{name}_service").name == f"{name}_service"
 
 
 @pytest.mark.parametrize("field", ["calls", "errors", "needs"])
@@ -89,6 +103,128 @@ def test_an_error_that_cannot_be_built_is_found_at_once(field: str) -> None:
     said = message(name="odds", **{field: value})
     assert said.startswith("A service's error must be a type that can be built from one message, ")
     assert said.endswith("give an instance or a factory instead.")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "listens_at"),
+    [
+        (None, None),
+        ("127.0.0.1:5432", Endpoint("127.0.0.1", 5432)),
+        (("::1", 5432), Endpoint("::1", 5432)),
+        ("unix:/run/db.sock", Endpoint(path="/run/db.sock")),
+        (Endpoint("db", 5432), Endpoint("db", 5432)),
+    ],
+)
+def test_a_service_listens_at_its_endpoint(
+    endpoint: EndpointSpec | None, listens_at: Endpoint | None
+) -> None:
+    """In any spelling; without one, nowhere."""
+    assert Service("db", endpoint=endpoint).listens_at == listens_at
+
+
+@pytest.mark.parametrize("endpoint", ["5432", "", "postgresql://127.0.0.1:5432/shop", ("127.0.0.1", 0), 5432])
+def test_a_wrong_endpoint_is_found_at_once(endpoint: object) -> None:
+    """With the name of the service, and how to write it."""
+    assert message(name="db", endpoint=endpoint) == (
+        "Service('db').endpoint must be a host and a port from 1 to 65535, or a Unix socket, "
+        f"not {endpoint!r}. "
+        'Write "127.0.0.1:5432", ("127.0.0.1", 5432) or "unix:/path/to.sock".'
+    )
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator["subprocess.Popen[bytes]"]:
+    """Return a process that waits to be ended."""
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+    ) as running:
+        yield running
+
+
+GIVEN: dict[str, Callable[["subprocess.Popen[bytes]"], ProcessSpec]] = {
+    "pid": lambda server: server.pid,
+    "Popen": lambda server: server,
+    "psutil": lambda server: psutil.Process(server.pid),
+    "function of a pid": lambda server: lambda: server.pid,
+    "function of a Popen": lambda server: lambda: server,
+}
+
+
+@pytest.mark.parametrize("given_as", GIVEN)
+def test_a_process_is_known_by_its_pid(server: "subprocess.Popen[bytes]", given_as: str) -> None:
+    """However it is given."""
+    assert Service("db", process=GIVEN[given_as](server)).pid == server.pid
+
+
+def test_without_a_process_there_is_no_pid() -> None:
+    """And nothing is said about it."""
+    assert Service("db").pid is None
+
+
+def test_a_function_is_asked_each_time() -> None:
+    """A server that was started anew has another pid; before it is started there is none to ask for."""
+    pids = iter([os.getpid(), os.getppid()])
+    service = Service("db", process=lambda: next(pids))
+    assert (service.pid, service.pid) == (os.getpid(), os.getppid())
+
+
+NO_PID = "a pid, a process with one, or a function that returns one of them"
+
+
+@pytest.mark.parametrize("process", [0, -5, True, "redis-server", 12.0, object, ["redis-server"]])
+def test_what_is_no_process_is_found_at_once(process: Any) -> None:
+    """But for a function, whose answer is looked at when it is needed."""
+    if callable(process):
+        with pytest.raises(ServiceError) as wrong:
+            _ = Service("db", process=process).pid
+        assert str(wrong.value).startswith(f"Service('db').process must be {NO_PID}, not <object object")
+    else:
+        assert (
+            message(name="db", process=process) == f"Service('db').process must be {NO_PID}, not {process!r}."
+        )
+
+
+@pytest.mark.parametrize("answer", [None, 0, "1234", False])
+def test_a_function_that_gives_no_process_is_told_with_its_answer(answer: Any) -> None:
+    """A fixture that has not started the server yet returns None."""
+    service = Service("db", process=lambda: answer)
+    with pytest.raises(ServiceError) as wrong:
+        _ = service.pid
+    assert str(wrong.value) == f"Service('db').process must be {NO_PID}, not {answer!r}."
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:5432", "[::1]:5432", "localhost:5432", "unix:/run/db.sock"])
+def test_faults_may_hit_this_machine(endpoint: str) -> None:
+    """Without any permission."""
+    check_hosts([Service("db", endpoint=endpoint), Service("cache")], [])
+
+
+def test_faults_may_hit_another_machine_only_if_it_is_allowed() -> None:
+    """The line to add is told."""
+    service = Service("db", endpoint="db.staging:5432")
+    with pytest.raises(ServiceError) as wrong:
+        check_hosts([Service("cache", endpoint="localhost:6379"), service], ["cache.staging"])
+    assert str(wrong.value) == (
+        "Service('db').endpoint must be on this machine, or on an allowed host, not 'db.staging:5432'. "
+        "If faults may hit it, add it to the ini file: resilience_allow_hosts = db.staging."
+    )
+    check_hosts([service], ["cache.staging", "db.staging"])
+
+
+def test_an_ipv6_host_is_allowed_as_it_is_told() -> None:
+    """The line of the message helps."""
+    service = Service("db", endpoint="[2001:db8::1]:5432")
+    with pytest.raises(ServiceError, match=r"resilience_allow_hosts = 2001:db8::1\.$"):
+        check_hosts([service], [])
+    check_hosts([service], ["2001:db8::1"])
+
+
+@pytest.mark.parametrize("given_back", ["odds", None, {"odds": Service("odds")}, Service("odds")])
+def test_the_fixture_gives_a_list(given_back: object) -> None:
+    """One service alone, or nothing, is a slip."""
+    with pytest.raises(ServiceError) as wrong:
+        checked_services(given_back)
+    assert str(wrong.value) == f"resilience_services must be a list of Service, not {given_back!r}."
 
 
 def test_services_are_indexed_by_name_in_their_order() -> None:

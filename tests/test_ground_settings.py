@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_resilience.chaos.scenarios import INTENSITIES as SHARES
-from pytest_resilience.errors import SettingsError
+from pytest_resilience.chaos.shares import INTENSITIES as SHARES
+from pytest_resilience.errors import ServiceError, SettingsError
+from pytest_resilience.services import Service, check_hosts
 from pytest_resilience.settings import (
     INTENSITIES,
     LARGEST_SEED,
@@ -36,6 +37,8 @@ VALID: Mapping[str, tuple[str, object, str, object]] = {
     "valuation_exception_rate": ("0.01", 0.01, "1.0", 1.0),
     "latency_spike_probability": ("1e-3", 0.001, "0.5", 0.5),
     "max_concurrent_chaos": ("1", 1, "7", 7),
+    "auto_recovery": ("off", False, "true", True),
+    "critical_memory_threshold_percent": ("85.5", 85.5, "100", 100.0),
     "memory_growth_threshold_percent": ("5", 5.0, "12.5", 12.5),
     "max_memory_growth_percent": ("20", 20.0, "10000", 10_000.0),
     "max_system_memory_percent": ("80", 80.0, "100", 100.0),
@@ -52,6 +55,8 @@ PLAN = {
     "valuation_exception_rate": ("valuation_exception_rate", None),
     "latency_spike_probability": ("latency_spike_probability", None),
     "max_concurrent_chaos": ("max_concurrent_chaos", 3),
+    "auto_recovery": ("auto_recovery", True),
+    "critical_memory_threshold_percent": ("critical_memory_threshold_percent", 90.0),
     "memory_sampling_interval_seconds": ("memory_interval", None),  # adapts to the run, at most 30 s
     "memory_growth_threshold_percent": ("memory_growth_threshold_percent", 10.0),
     "max_memory_growth_percent": ("max_memory_growth_percent", 15.0),
@@ -76,6 +81,11 @@ WRONG = (
     ("valuation_exception_rate", "50%", SHARE),
     ("latency_spike_probability", "2", SHARE),
     *(("max_concurrent_chaos", text, "a whole number of at least 1") for text in ("0", "-3", "2.0")),
+    ("auto_recovery", "later", FLAG),
+    *(
+        ("critical_memory_threshold_percent", text, "a number above 0 and at most 100")
+        for text in ("0", "100.1", "nan", "90%")
+    ),
     ("memory_growth_threshold_percent", "-1", "a number above 0 and at most 10000"),
     ("max_memory_growth_percent", "inf", "a number above 0 and at most 10000"),
     ("max_system_memory_percent", "101", "a number above 0 and at most 100"),
@@ -131,8 +141,9 @@ def test_names_belong_to_us() -> None:
 
 def test_every_row_with_a_value_is_tried_here() -> None:
     """A new row without a test shows up."""
-    special = {"duration_seconds", "plan_only", "soak_all", "phase_lines", "criteria_lines"}
-    assert set(VALID) | special == set(defaults())
+    lines = {"phase_lines", "criteria_lines", "scenario_lines", "allow_hosts"}
+    assert {option.field for option in OPTIONS if option.lines} == lines
+    assert set(VALID) | lines | {"duration_seconds", "plan_only", "soak_all"} == set(defaults())
     assert {field for field, *_ in WRONG} == set(VALID)
 
 
@@ -210,12 +221,26 @@ def test_a_switch_of_the_soak_needs_a_duration(flag: str, field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "name"), [("phase_lines", "soak_phases"), ("criteria_lines", "resilience_criteria")]
+    ("field", "name"),
+    [
+        ("phase_lines", "soak_phases"),
+        ("criteria_lines", "resilience_criteria"),
+        ("scenario_lines", "resilience_scenarios"),
+        ("allow_hosts", "resilience_allow_hosts"),
+    ],
 )
 def test_lines_are_kept_without_blanks_and_comments(field: str, name: str) -> None:
-    """They are read later, by those who know phases and criteria."""
+    """They are read later, by those who know phases, criteria, scenarios and endpoints."""
     settings = load(ini={name: ["", "  one = 1 ", "# a comment", "two < 2"]})
     assert getattr(settings, field) == ("one = 1", "two < 2")
+
+
+def test_no_host_but_this_machine_is_allowed_unless_it_is_named() -> None:
+    """The default lets faults hit no other machine, and what is given is what services are checked with."""
+    database = Service("database", endpoint="db.staging:5432")
+    with pytest.raises(ServiceError):
+        check_hosts([database], load().allow_hosts)
+    check_hosts([database], load(ini={"resilience_allow_hosts": ["db.staging", "cache.staging"]}).allow_hosts)
 
 
 def test_the_limits_of_growth_are_in_order() -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_resilience.memory.limits import SystemMemory, find_groups
+from pytest_resilience.host_memory import SystemMemory, find_groups
 from pytest_resilience.memory.paced import Paced
 from pytest_resilience.memory.signals import LinuxSignals, Signals, open_signals
 from pytest_resilience.units import MIB

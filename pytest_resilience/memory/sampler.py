@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from pytest_resilience.clock import Clock
+from pytest_resilience.descriptors import exhausted
 from pytest_resilience.memory.columns import Columns
 from pytest_resilience.memory.paced import Paced
 from pytest_resilience.memory.records import Sample
@@ -97,7 +98,7 @@ class Sampler:
 
         Call it from the test's thread between two iterations; it does nothing after stop().
         """
-        if self._stopping.is_set():
+        if self._stopping.is_set() or exhausted():
             return 0.0
         began = self._clock.now()
         gc.collect()
@@ -114,6 +115,14 @@ class Sampler:
         counts = self._signals.rss(), malloc_used, blocks, None, fds, threads, children
         self._record(counts, self._system.read(now), checkpoint=False)
 
+    def _sample_unless_exhausted(self) -> None:
+        """Take a sample; while a fault has taken the process's descriptors, leave it out."""
+        try:
+            self.sample()
+        except OSError:
+            if not exhausted():
+                raise
+
     def _run(self) -> None:
         try:
             self._loop()
@@ -123,7 +132,7 @@ class Sampler:
     def _loop(self) -> None:
         due = deliver_at = self._clock.now()
         while not self._clock.wait(self._stopping, due - self._clock.now()):
-            self.sample()
+            self._sample_unless_exhausted()
             now = self._clock.now()
             if now >= deliver_at:
                 self._hand_on()

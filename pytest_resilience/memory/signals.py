@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import psutil
 
-from pytest_resilience.memory.limits import SystemMemory
+from pytest_resilience.host_memory import SystemMemory
 
 T = TypeVar("T")
 

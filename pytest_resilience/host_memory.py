@@ -68,6 +68,16 @@ class SystemMemory:
         return max([float(psutil.virtual_memory().percent), *of_groups])
 
 
+def tightest_limit() -> int:
+    """Return the bytes of the machine's memory, or the lowest limit of the control groups around it."""
+    return min([psutil.virtual_memory().total, *(group.limit for group in find_groups())])
+
+
+def room_below(ceiling: float, percent: float, limit: int) -> int:
+    """Return the bytes between the use and the ceiling, both in percent of `limit`; negative above it."""
+    return int(limit * (ceiling - percent) / 100)
+
+
 def _mounts(root: Path, membership: Path) -> Iterator[tuple[Path, str, Layout]]:
     """Yield the base folder, this process's path below it, and the layout, of each hierarchy with memory."""
     try:
