@@ -1,0 +1,1 @@
+"""Proxies in front of endpoints, and the toxics that they apply."""
