@@ -1,0 +1,53 @@
+"""What the test process asks of the host in the supervisor."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CpuSpec:
+    """Keep `cores` cores busy for a share `load` (above 0, up to 1) of the time, in child processes."""
+
+    cores: int
+    load: float
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySpec:
+    """Take and touch `size` bytes in a child process.
+
+    It takes less where the machine's (or cgroup's) use would pass `ceiling` percent. All is let go
+    at once when that use passes `critical` percent.
+    """
+
+    size: int
+    ceiling: float
+    critical: float
+
+
+@dataclass(frozen=True, slots=True)
+class PauseSpec:
+    """Stop the process `pid` (SIGSTOP) and let it go on (SIGCONT)."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillSpec:
+    """Kill the process `pid` (SIGKILL); `restart`, a command, is run when the fault is removed."""
+
+    pid: int
+    restart: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpec:
+    """A disk of `size` bytes, in memory; started, it tells its `path`."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class FullSpec:
+    """Fill the disk that was started under the id `disk` to its last byte, and free it again."""
+
+    disk: str
