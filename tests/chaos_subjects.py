@@ -2,6 +2,7 @@
 
 import functools
 import time
+import types
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
@@ -69,6 +70,11 @@ class Client(Base):
         for index in range(count):
             yield index
 
+    @types.coroutine
+    def fetch_old_style(self, game: str) -> Generator[None, None, str]:
+        yield
+        return game
+
     async def echo(self) -> AsyncIterator[Any]:
         """Yield back what is sent or thrown, and what happens at the end."""
         received: Any = "started"
@@ -105,5 +111,6 @@ def make_closure(price: int) -> Callable[[], int]:
 PRICE_ONE = make_closure(1)
 PRICE_TWO = make_closure(2)
 shared_client = Client()
+fetch_alias = fetch
 bound_fetch = shared_client.fetch
 not_callable = 42

@@ -1,6 +1,8 @@
 """Faults say what happens to a call, and taps carry it out on any clock and in any event loop."""
 
 import asyncio
+import itertools
+import math
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -10,12 +12,24 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_resilience.chaos.faults import Delay, Effect, Fault, Hang, Raise, Spike
+from pytest_resilience.chaos.faults import (
+    Delay,
+    Effect,
+    Fault,
+    Hang,
+    Mutate,
+    Raise,
+    RaiseAfter,
+    Return,
+    ReturnFrom,
+    Spike,
+)
 from pytest_resilience.chaos.release import Release
 from pytest_resilience.chaos.taps import Evidence, FaultTap
 from pytest_resilience.chaos.triggers import share
 from pytest_resilience.chaos.waiting import pause
 from pytest_resilience.clock import Clock, ManualClock, SystemClock
+from pytest_resilience.errors import ScenarioError, ServiceError
 
 DEADLINE = 5.0
 LONG = 60.0
@@ -40,10 +54,94 @@ def test_errors_take_turns() -> None:
     assert [fault.effect(rank, 0.5).error for rank in range(4)] == [*errors, *errors]
 
 
-def test_delay_and_hang_are_data() -> None:
-    """A delay lets the call through, a hang raises at its end."""
+def test_faults_are_data() -> None:
+    """Each says what it does, and nothing else."""
     assert Delay(2).effect(0, 0) == Effect(wait=2)
-    assert Hang(2, TimeoutError).effect(0, 0) == Effect(wait=2, error=TimeoutError)
+    assert Hang(2, OSError).effect(0, 0) == Effect(wait=2, error=OSError)
+    assert Hang().effect(0, 0) == Effect(wait=math.inf, error=TimeoutError)
+    assert RaiseAfter([KeyError, OSError]).effect(3, 0) == Effect(late_error=OSError)
+    assert Mutate(len).effect(0, 0) == Effect(change=len)
+    assert ReturnFrom(list).effect(0, 0) == Effect(answer=list)
+    answer = Return(42).effect(0, 0).answer
+    assert answer is not None
+    assert answer() == 42
+
+
+@given(seconds=st.floats(0, 10), jitter=st.floats(0, 10), chance=CHANCES)
+def test_jitter_goes_both_ways_and_never_below_zero(seconds: float, jitter: float, chance: float) -> None:
+    """What a delay waits lies within its jitter."""
+    wait = Delay(seconds, jitter).effect(0, chance).wait
+    assert max(0.0, seconds - jitter) <= wait <= seconds + jitter
+
+
+def test_jitter_is_drawn_by_the_seed() -> None:
+    """The same seed waits the same; its calls differ, around the delay."""
+
+    def waits(seed: str) -> list[float]:
+        clock = ManualClock()
+        tap = FaultTap(Delay(2, 1), share(1).schedule(""), seed, Evidence(), Release(), clock)
+        instants = [clock.now()]
+        for index in range(200):
+            tap.enter(index)
+            instants.append(clock.now())
+        return [after - before for before, after in itertools.pairwise(instants)]
+
+    assert waits("one") == waits("one") != waits("two")
+    assert sum(waits("one")) / 200 == pytest.approx(2, abs=0.15)
+    assert max(waits("one")) > 2.9
+    assert min(waits("one")) < 1.1
+
+
+async def coroutine() -> None:
+    pass
+
+
+NUMBER = "a finite number of seconds from 0"
+WRONG: list[tuple[Callable[[], Fault], str]] = [
+    (lambda: Delay(-1), f"Delay(seconds) must be {NUMBER}, not -1."),
+    (lambda: Delay(1, jitter=math.nan), f"Delay(jitter) must be {NUMBER}, not nan."),
+    (lambda: Hang(math.inf), f"Hang(seconds) must be {NUMBER}, not inf. For no end, leave it out."),
+    (lambda: Hang(True), f"Hang(seconds) must be {NUMBER}, not True. For no end, leave it out."),
+    (
+        lambda: Hang(1, "late"),  # type: ignore[arg-type]
+        "Hang(error) must be an exception type, an instance or a factory, not 'late'.",
+    ),
+    (
+        lambda: Raise(KeyError),  # type: ignore[arg-type]
+        "Raise(errors) must be a list of exceptions, not <class 'KeyError'>. Write Raise([ConnectionError]).",
+    ),
+    (
+        lambda: RaiseAfter([]),
+        "RaiseAfter(errors) must be a list of exceptions, not []. Write RaiseAfter([ConnectionError]).",
+    ),
+    (
+        lambda: RaiseAfter(["down"]),  # type: ignore[list-item]
+        "Each of RaiseAfter(errors) must be an exception type, an instance or a factory, not 'down'.",
+    ),
+    (
+        lambda: Mutate("upper"),  # type: ignore[arg-type]
+        "Mutate(change) must be a plain function, not 'upper'. Write for example lambda result: None.",
+    ),
+    (
+        lambda: ReturnFrom(coroutine),
+        f"ReturnFrom(factory) must be a plain function, not {coroutine!r}. Write for example lambda: [].",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), WRONG, ids=[message for _, message in WRONG])
+def test_a_wrong_fault_is_rejected_where_it_is_written(make: Callable[[], Fault], message: str) -> None:
+    """Not at the first call that it hits."""
+    with pytest.raises(ScenarioError) as wrong:
+        make()
+    assert str(wrong.value) == message
+
+
+def test_an_error_type_that_cannot_be_built_is_rejected_where_it_is_written() -> None:
+    """But a factory is not tried: how often it is called may be what the user counts."""
+    with pytest.raises(ServiceError, match="UnicodeDecodeError"):
+        Raise([UnicodeDecodeError])
+    Raise([lambda: 1 / 0])  # type: ignore[list-item,return-value]
 
 
 def test_a_delay_waits_on_the_clock_and_lets_the_call_through() -> None:
@@ -89,7 +187,23 @@ def test_a_fault_that_was_removed_does_not_fire() -> None:
     assert evidence.fired.value == 0
 
 
-@pytest.mark.parametrize(("fault", "error"), [(Delay(LONG), None), (Hang(LONG, TimeoutError), TimeoutError)])
+@pytest.mark.parametrize("clock", [SystemClock(), ManualClock()], ids=["system", "manual"])
+def test_a_hang_without_seconds_lasts_until_the_removal(clock: Clock) -> None:
+    """No clock ends it; at the removal it raises, and does not make the call."""
+    release = Release()
+    timer = threading.Timer(0.05, release.set)
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        make_tap(Hang(), clock, release).enter(0)
+    assert time.monotonic() - started >= 0.04
+    assert clock.now() < math.inf
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [(Delay(LONG), None), (Hang(LONG, TimeoutError), TimeoutError), (Hang(), TimeoutError)],
+)
 def test_removal_ends_the_waits_of_threads(fault: Fault, error: type[Exception] | None) -> None:
     """A delayed call goes on at once and a hanging one raises at once."""
     release = Release()
@@ -166,23 +280,25 @@ def test_other_tasks_run_while_an_asyncio_call_is_delayed() -> None:
     assert ticks > 10
 
 
-def test_a_delayed_asyncio_call_can_be_cancelled() -> None:
-    """A timeout of the code under test cuts the delay short."""
+@pytest.mark.parametrize("fault", [Delay(LONG), Hang(LONG, OSError), Hang(None, OSError)])
+def test_a_delayed_asyncio_call_can_be_cancelled(fault: Fault) -> None:
+    """A timeout of the code under test cuts the wait short, before the fault's own error."""
 
     async def main() -> None:
         async with asyncio.timeout(0.05):
-            await make_tap(Delay(LONG), SystemClock()).enter_async(0)
+            await make_tap(fault, SystemClock()).enter_async(0)
 
     with pytest.raises(TimeoutError):
         asyncio.run(main())
 
 
-def test_a_delayed_trio_call_can_be_cancelled() -> None:
-    """A cancel scope of the code under test cuts the delay short."""
+@pytest.mark.parametrize("fault", [Delay(LONG), Hang(LONG, OSError), Hang(None, OSError)])
+def test_a_delayed_trio_call_can_be_cancelled(fault: Fault) -> None:
+    """A cancel scope of the code under test cuts the wait short, before the fault's own error."""
 
     async def main() -> bool:
         with trio.move_on_after(0.05) as scope:
-            await make_tap(Delay(LONG), SystemClock()).enter_async(0)
+            await make_tap(fault, SystemClock()).enter_async(0)
         return scope.cancelled_caught
 
     assert trio.run(main)

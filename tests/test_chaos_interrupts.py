@@ -14,7 +14,7 @@ from pytest_resilience.chaos.triggers import nth
 from pytest_resilience.services import Service
 
 INTERRUPTS = 300
-LONGEST_DELAY = 0.0005
+LONGEST_DELAY = 0.003
 GIVE_UP = 0.1
 
 SERVICES = [
@@ -39,6 +39,7 @@ def repeat(use: Callable[[Chaos], None], chaos: Chaos, delay: float) -> None:
         use(chaos)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # psutil's open files
 @pytest.mark.timeout(method="thread")
 def test_interrupts_leave_no_patch_after_a_sweep() -> None:
     """Real KeyboardInterrupts from a timer, at random instants, their tracebacks kept alive."""

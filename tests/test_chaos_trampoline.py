@@ -8,39 +8,14 @@ import sys
 import traceback
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import chaos_subjects as subjects
 import pytest
+from chaos_arming import armed
 
-from pytest_resilience.chaos.faults import Fault, Raise
-from pytest_resilience.chaos.ledger import LEDGER
-from pytest_resilience.chaos.release import Release
-from pytest_resilience.chaos.taps import Evidence, FaultTap
-from pytest_resilience.chaos.targets import resolve
-from pytest_resilience.chaos.triggers import Trigger, nth, share
-from pytest_resilience.clock import SystemClock
-from pytest_resilience.services import Target
-
-NEVER = nth(10**9)
-
-
-@contextmanager
-def armed(target: Target, fault: Fault | None = None, trigger: Trigger = NEVER) -> Iterator[Evidence]:
-    """Attach a fault to a call, and check afterwards that the original is back, identically."""
-    site = resolve(target)
-    code = site.function.__code__
-    evidence = Evidence()
-    schedule = trigger.schedule("seed")
-    tap = FaultTap(fault or Raise([KeyError]), schedule, "seed", evidence, Release(), SystemClock())
-    LEDGER.attach(site.function, site.slot, tap)
-    try:
-        assert site.function.__code__ is not code
-        yield evidence
-    finally:
-        LEDGER.detach(site.function, tap)
-        assert site.function.__code__ is code
+from pytest_resilience.chaos.faults import Raise
+from pytest_resilience.chaos.triggers import nth, share
 
 
 @pytest.mark.parametrize(

@@ -1,44 +1,44 @@
-"""Injections: one scenario active on one service, and the evidence of what it did."""
+"""Injections: one scenario active on one target, and the evidence of what it did."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
+from pytest_resilience.chaos.actions import Action
 from pytest_resilience.chaos.countdown import Countdown
-from pytest_resilience.chaos.ledger import LEDGER
 from pytest_resilience.chaos.plans import Plan
-from pytest_resilience.chaos.records import ChaosEvent
+from pytest_resilience.chaos.records import ChaosEvent, EventMetrics
 from pytest_resilience.chaos.release import Release
-from pytest_resilience.chaos.taps import Evidence, FaultTap
-from pytest_resilience.chaos.targets import CallSite
-from pytest_resilience.chaos.trampoline import Kind
+from pytest_resilience.chaos.touched import Touched
 from pytest_resilience.clock import Clock
 from pytest_resilience.units import counted
 
+if TYPE_CHECKING:
+    from pytest_resilience.chaos.host.metrics import HostMetrics  # brings psutil
+
 __tracebackhide__ = True  # for pytest: a traceback ends at the user's own line
 
-_GENERATORS = (Kind.GENERATOR, Kind.ASYNC_GENERATOR)
-
-Normals = Sequence[tuple[CallSite, float | None]]
-"""The calls to reach, with their normal latency in seconds if it is known."""
-
-Taps = tuple[tuple[CallSite, FaultTap], ...]
+Measure: TypeAlias = "Callable[[], HostMetrics]"
 
 
 class Injection:
-    """A scenario on a service: armed until removed, and then the record of what it did.
+    """A scenario on a target: armed until removed, and then the record of what it did.
 
     A context manager that removes the fault at its end. Times are in seconds of the engine's clock.
+    `measure` reads the test process; `changed` is told "armed" and "removed".
     """
 
     def __init__(
         self,
         plan: Plan,
-        sites: Normals,
+        make_action: Callable[[Release], Action],
         *,
         event_id: str,
         seed: int,
         clock: Clock,
+        measure: Measure,
         duration: float | None = None,
         must_fire: bool = True,
+        changed: "Callable[[Injection, str], None]" = lambda injection, change: None,
     ) -> None:
         self.event_id = event_id
         self.seed = seed
@@ -46,12 +46,13 @@ class Injection:
         self.armed_at = clock.now()
         self.removed_at: float | None = None
         self.injection_seconds = 0.0
+        self.metrics: tuple[EventMetrics, ...] = ()
         self._plan = plan
         self._clock = clock
-        self._evidence = Evidence()
+        self._measure_now = measure
+        self._changed = changed
         self._release = Release()
-        self._taps: Taps = self._make_taps(sites)
-        self._targets = tuple(site.label for site, _ in sites)
+        self._action = make_action(self._release)
         self._armed = False
         self._countdown = None if duration is None else Countdown(duration, self.remove, self._release, clock)
 
@@ -61,7 +62,13 @@ class Injection:
 
     @property
     def service(self) -> str:
-        return self._plan.service.name
+        """The name of the service, "host" or "topology"."""
+        return self._plan.target
+
+    @property
+    def seam(self) -> str:
+        """Where it acts: calls, endpoint, process, host or topology."""
+        return self._plan.seam.value
 
     @property
     def impact(self) -> str:
@@ -72,22 +79,43 @@ class Injection:
         return self._plan.parameters
 
     @property
+    def touched(self) -> Touched:
+        """All evidence at once."""
+        return self._action.touched()
+
+    @property
     def reached(self) -> int:
-        """How many calls came by while it was armed."""
-        return self._evidence.reached.value
+        """How many calls (exchanges, checks, services: as the seam counts) came by while it was armed."""
+        return self.touched.reached
 
     @property
     def fired(self) -> int:
         """How many of them it hit."""
-        return self._evidence.fired.value
+        return self.touched.fired
 
     @property
     def first_fired_at(self) -> float | None:
-        return self._evidence.first_fired_at
+        return self.touched.first_fired_at
 
     @property
     def last_fired_at(self) -> float | None:
-        return self._evidence.last_fired_at
+        return self.touched.last_fired_at
+
+    @property
+    def observed(self) -> str:
+        """Where the code under test caught the injected error; an empty string if that is not known."""
+        return self._action.observed
+
+    @property
+    def mistake(self) -> str:
+        """What a function that was given with the fault did wrong, in one line; empty if nothing."""
+        return self._action.mistake
+
+    @property
+    def failed_to_fire(self) -> bool:
+        """Whether it had to fire, and can be seen not to have."""
+        touched = self.touched
+        return self.must_fire and not touched.fired and not touched.blind
 
     @property
     def active(self) -> bool:
@@ -97,7 +125,7 @@ class Injection:
         """Put the fault in place, once: doing it again, or after the removal, changes nothing."""
         if not self._armed:
             try:
-                self._attach()
+                self._start()
             except BaseException:
                 self.remove()
                 raise
@@ -106,15 +134,23 @@ class Injection:
     def remove(self) -> None:
         """Take the fault away and end its waits; doing it again changes nothing."""
         if self.removed_at is None:
+            self._measure("during")
             self._release.set()
-            _detach(self._taps)
+            self._action.stop()
+            self._action.settle()
             self.removed_at = self._clock.now()
-        self._taps = ()
+            self._measure("after")
+            self._changed(self, "removed")
         if self._countdown:
             self._countdown.finish()
 
+    def settle(self) -> None:
+        """Learn where injected errors were caught; call it where none is on its way, as between two tests."""
+        self._action.settle()
+
     def __repr__(self) -> str:
-        return f"<{self.event_id} on {self.service}: reached {self.reached}, fired {self.fired}>"
+        touched = self.touched
+        return f"<{self.event_id} on {self.service}: reached {touched.reached}, fired {touched.fired}>"
 
     def __enter__(self) -> "Injection":
         return self
@@ -128,6 +164,7 @@ class Injection:
         def since(instant: float | None) -> float | None:
             return None if instant is None else instant - origin
 
+        touched = self.touched
         return ChaosEvent(
             event_id=self.event_id,
             scenario=self.scenario,
@@ -137,64 +174,52 @@ class Injection:
             parameters=self.parameters,
             armed_at=self.armed_at - origin,
             injection_seconds=self.injection_seconds,
-            reached=self.reached,
-            fired=self.fired,
-            first_fired_at=since(self.first_fired_at),
-            last_fired_at=since(self.last_fired_at),
+            reached=touched.reached,
+            fired=touched.fired,
+            first_fired_at=since(touched.first_fired_at),
+            last_fired_at=since(touched.last_fired_at),
             removed_at=since(self.removed_at),
+            seam=self.seam,
+            detail=touched.detail,
+            observed=self.observed,
         )
 
     def explain(self) -> str:
         """Say in one line what the fault hit, and if nothing, why and what to do."""
-        reached, fired, trigger = self.reached, self.fired, self._plan.trigger
-        found = f"{self.event_id} on {self.service} reached {counted(reached, 'time')}"
-        if fired:
-            return f"{found}, fired {fired}."
-        if not reached:
-            return (
-                f"{found}: nothing called {' or '.join(self._targets)} "
-                f"while it was armed. Call it, or correct calls= of Service({self.service!r}, …)."
-            )
-        return (
-            f"{found}, {trigger}: the first hit comes by call {trigger.fires_by}. "
-            "Call it more often, or hit every call with probability=1."
-        )
+        touched = self.touched
+        found = f"{self.event_id} on {self.service} reached {counted(touched.reached, 'time')}"
+        if touched.fired:
+            return f"{found}, fired {touched.fired}."
+        return f"{found}{', ' if touched.reached else ': '}{self._action.unfired()}"
 
-    def _make_taps(self, sites: Normals) -> Taps:
-        seed = f"{self.seed}/{self.event_id}/{self.service}"
-        schedule = self._plan.trigger.schedule(seed)
-        return tuple(
-            (
-                site,
-                FaultTap(
-                    self._plan.fault_for(_measurable(site, normal)),
-                    schedule,
-                    seed,
-                    self._evidence,
-                    self._release,
-                    self._clock,
-                ),
-            )
-            for site, normal in sites
-        )
-
-    def _attach(self) -> None:
-        started, taps = self._clock.now(), self._taps
-        for site, tap in taps:
-            LEDGER.attach(site.function, site.slot, tap)
-        if self._release.is_set():  # another thread removed it meanwhile
-            _detach(taps)
+    def _start(self) -> None:
+        self._measure("before")
+        started = self._clock.now()
+        self._action.start()
         if self._countdown:
             self._countdown.start()
         self._armed = True
         self.injection_seconds = self._clock.now() - started
+        self._changed(self, "armed")
 
-
-def _detach(taps: Taps) -> None:
-    for site, tap in taps:
-        LEDGER.detach(site.function, tap)
-
-
-def _measurable(site: CallSite, normal: float | None) -> float | None:
-    """A generator's time is its consumer's too: its normal latency counts as 0, which leaves the floor."""
-    return 0.0 if site.kind in _GENERATORS else normal
+    def _measure(self, moment: str) -> None:
+        """Read the test process, once; without a free descriptor the moment is left out."""
+        if not self._armed and moment != "before":
+            return
+        if any(one.moment == moment for one in self.metrics):  # in a removal that was interrupted
+            return
+        try:
+            seen = self._measure_now()
+        except OSError:
+            return
+        self.metrics += (
+            EventMetrics(
+                self.event_id,
+                moment,
+                seen.cpu_percent,
+                seen.rss,
+                seen.threads,
+                seen.fds,
+                seen.connections,
+            ),
+        )

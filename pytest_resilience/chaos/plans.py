@@ -1,72 +1,99 @@
-"""Plans: from a scenario, a service and parameters to a trigger and a fault."""
+"""Plans: from a scenario, its target and parameters to the work at one seam."""
 
-from collections.abc import Callable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from pytest_resilience.chaos.faults import Delay, Fault, Hang, Raise, Spike
 from pytest_resilience.chaos.parameters import Parameters, check, describe
-from pytest_resilience.chaos.scenarios import Scenario, Shares, lacking, scenario_named
-from pytest_resilience.chaos.triggers import Trigger, share
-from pytest_resilience.errors import ScenarioError
+from pytest_resilience.chaos.scenario import Scenario, Way
+from pytest_resilience.chaos.scenarios import HOST, TAKEN_TARGETS, TOPOLOGY, lacking, service_ways
+from pytest_resilience.chaos.seams import SeamKind
+from pytest_resilience.chaos.shares import Shares
+from pytest_resilience.chaos.works import Order, Work
+from pytest_resilience.errors import ScenarioError, did_you_mean, requirement
 from pytest_resilience.services import Service
-
-SPIKE_FACTORS = (2.0, 10.0)
-"""A spike takes this many times the normal latency."""
-
-MIN_SPIKE_SECONDS = 0.010
-"""A spike adds at least this much: ten times a microsecond would be no spike at all."""
-
-FaultFor = Callable[[float | None], Fault]
-"""Makes the fault for a call whose normal latency (seconds) is known, or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an injection is going to do to each call of a service."""
+    """What an injection is going to do, and where; `target` is a service's name, "host" or "topology"."""
 
     scenario: Scenario
-    service: Service
-    trigger: Trigger
-    fault_for: FaultFor
+    target: str
+    seam: SeamKind
+    work: Work
     parameters: str
 
 
-def make_plan(scenario_name: str, service: Service, parameters: Parameters, shares: Shares) -> Plan:
-    """Plan `scenario_name` on `service`; raise ScenarioError if it cannot act or a parameter is wrong."""
-    scenario = scenario_named(scenario_name)
-    check(scenario, parameters)
-    lack = lacking(scenario_name, service, parameters)
-    if lack is not None:
-        raise ScenarioError(f"Scenario {scenario_name!r} cannot act: {lack.reason}. {lack.fix}")
-    trigger = parameters.get("trigger") or share(parameters.get("probability", shares.of(scenario_name)))
-    fault_for = _FAULTS[scenario_name](service, parameters)
-    return Plan(scenario, service, trigger, fault_for, describe(parameters))
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Makes plans for the declared services, as strong as `shares` say."""
+
+    services: Mapping[str, Service]
+    shares: Shares
+    critical_percent: float = 90.0
+
+    def plan(self, scenario: Scenario, target: str | None, seam: str | None, parameters: Parameters) -> Plan:
+        """Plan `scenario`; raise ScenarioError if it cannot act there or a parameter is wrong."""
+        service = self._service(scenario, target)
+        way = self._way(scenario, service, seam, parameters)
+        check(scenario.name, way.parameters, parameters)
+        self._check_seam(scenario, way, service, parameters)
+        order = Order(
+            service,
+            parameters,
+            self.shares.of(scenario.name),
+            self.shares,
+            self.services,
+            self.critical_percent,
+        )
+        name = service.name if service else way.seam.value
+        return Plan(scenario, name, way.seam, way.work(order), describe(parameters))
+
+    def _service(self, scenario: Scenario, target: str | None) -> Service | None:
+        if target is None or target in TAKEN_TARGETS:
+            return None
+        if target not in self.services:
+            hint = did_you_mean(target, self.services)
+            raise ScenarioError(f"There is no service {target!r} in resilience_services. {hint}")
+        return self.services[target]
+
+    def _way(
+        self, scenario: Scenario, service: Service | None, seam: str | None, given: Collection[str]
+    ) -> Way:
+        """Choose the first way that can act on the target and takes all parameters."""
+        ways = [way for way in _ways(scenario, service) if seam in (None, way.seam.value)]
+        if not ways:
+            raise ScenarioError(_no_way(scenario, service, seam))
+        able = [
+            way
+            for way in ways
+            if service is None or way.seam is TOPOLOGY or not lacking(scenario, way, service, given)
+        ]
+        fitting = [way for way in able if set(given) <= set(way.parameters)]
+        return next(iter((*fitting, *able, *ways)))
+
+    def _check_seam(self, scenario: Scenario, way: Way, service: Service | None, given: Parameters) -> None:
+        if service is None or way.seam is TOPOLOGY:
+            return
+        lack = lacking(scenario, way, service, given)
+        if lack is not None:
+            raise ScenarioError(f"Scenario {scenario.name!r} cannot act: {lack.reason}. {lack.fix}")
 
 
-def _hang(service: Service, parameters: Parameters) -> FaultFor:
-    timeout = parameters.get("timeout", service.timeout)
-    assert timeout is not None  # lacking() saw to it
-    hang = Hang(timeout, parameters.get("error", service.timeout_error))
-    return lambda normal: hang
+def _ways(scenario: Scenario, service: Service | None) -> list[Way]:
+    if service is None:
+        return [way for way in scenario.ways if way.seam in (HOST, TOPOLOGY)]
+    return [way for way in scenario.ways if way.seam is TOPOLOGY or way in service_ways(scenario)]
 
 
-def _raise(service: Service, parameters: Parameters) -> FaultFor:
-    fault = Raise(tuple(parameters.get("errors", service.errors)))
-    return lambda normal: fault
-
-
-def _slow(service: Service, parameters: Parameters) -> FaultFor:
-    if "delay" in parameters:
-        delay = Delay(parameters["delay"])
-        return lambda normal: delay
-    factor = parameters.get("factor", SPIKE_FACTORS)
-    low, high = factor if isinstance(factor, tuple) else (factor, factor)
-    return lambda normal: Spike(low, high, MIN_SPIKE_SECONDS, normal)
-
-
-_FAULTS = {
-    "provider_timeout": _hang,
-    "valuation_exception": _raise,
-    "intermittent_errors": _raise,
-    "latency_spike": _slow,
-}
+def _no_way(scenario: Scenario, service: Service | None, seam: str | None) -> str:
+    if seam is not None:
+        seams = [way.seam.value for way in _ways(scenario, service)]
+        if seams:
+            name = f"Scenario {scenario.name!r}: seam"
+            return requirement(name, " or ".join(map(repr, seams)), seam)
+    if service is None:
+        return f"Scenario {scenario.name!r} needs a target: the name of a service."
+    return (
+        f"Scenario {scenario.name!r} acts on the host, not on service {service.name!r}. Leave the target out."
+    )

@@ -10,9 +10,10 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Seam:
-    """One call seam of a service, and how often the suite reached it while no fault was active.
+    """One seam of a service, and how often the suite reached it while no fault was active.
 
-    `normal_seconds` is the measured median latency of the call, None if it was never reached.
+    `target` is a call or an endpoint, as `kind` says; `normal_seconds` is the measured median latency of a
+    call or an exchange, None if it was never reached.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("service", "target")
@@ -20,11 +21,17 @@ class Seam:
     target: str
     reached: int
     normal_seconds: float | None = None
+    kind: str = "calls"
 
 
 @dataclass(frozen=True, slots=True)
 class ChaosEvent:
-    """One injection: what was armed, what it really touched, and whether the suite came back."""
+    """One injection: what was armed, what it really touched, and whether the suite came back.
+
+    `service` is the target: a service, "host" or "topology". `reached` and `fired` count what the `seam`
+    says: calls, exchanges with an endpoint, checks of the host or a process, or services; `detail` says in
+    words what was done. `observed` is where the injected error was caught, if that is known.
+    """
 
     KEY: ClassVar[tuple[str, ...]] = ("event_id",)
     event_id: str
@@ -43,6 +50,23 @@ class ChaosEvent:
     recovered_at: float | None = None
     waited_seconds: float | None = None
     limit_seconds: float | None = None
+    seam: str = "calls"
+    detail: str = ""
+    observed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventMetrics:
+    """The test process before, during or after an event, as `moment` says; `cpu_percent` is of one core."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("event_id", "moment")
+    event_id: str
+    moment: str
+    cpu_percent: float
+    rss: int
+    threads: int
+    fds: int
+    connections: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +76,10 @@ class NotRun:
     `possible` is true where it could have acted, had the run come to it.
     """
 
-    KEY: ClassVar[tuple[str, ...]] = ("scenario", "service")
+    KEY: ClassVar[tuple[str, ...]] = ("scenario", "service", "seam")
     scenario: str
     service: str
     reason: str
     fix: str = ""
     possible: bool = False
+    seam: str = ""

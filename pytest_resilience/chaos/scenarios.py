@@ -1,111 +1,311 @@
-"""The ten scenarios as one table, what each needs, and how many calls each intensity hits."""
+"""The ten scenarios as one table, a few more that ask to be named, and what each needs of its target."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from pytest_resilience.chaos import call_ways, cascade, endpoint_ways, host_ways
 from pytest_resilience.chaos.records import NotRun
+from pytest_resilience.chaos.scenario import (
+    CALL_PARAMETERS,
+    SHARE_PARAMETERS,
+    CustomScenario,
+    Scenario,
+    Way,
+)
+from pytest_resilience.chaos.seams import DECLARATIONS, SeamKind
 from pytest_resilience.errors import ScenarioError, did_you_mean, requirement
 from pytest_resilience.services import Service
 
-TRIGGER_PARAMETERS = ("probability", "trigger")
+CALLS, ENDPOINT, PROCESS = SeamKind.CALLS, SeamKind.ENDPOINT, SeamKind.PROCESS
+HOST, TOPOLOGY = SeamKind.HOST, SeamKind.TOPOLOGY
+DELAY_PARAMETERS = ("delay", "jitter", "factor")
 
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """A named fault plan.
-
-    `needs` are the fields of a service without which it cannot act, `parameters` those of its fault.
-    `available` is false for scenarios that act on more than calls.
-    """
-
-    name: str
-    impact: str
-    available: bool = False
-    needs: tuple[str, ...] = ("calls",)
-    parameters: tuple[str, ...] = ()
-
-
-SCENARIOS = (
-    Scenario("provider_timeout", "medium", True, ("calls", "timeout"), ("timeout", "error")),
-    Scenario("valuation_exception", "high", True, ("calls", "errors"), ("errors",)),
-    Scenario("latency_spike", "medium", True, ("calls",), ("delay", "factor")),
-    Scenario("intermittent_errors", "medium", True, ("calls", "errors"), ("errors",)),
-    Scenario("memory_pressure", "high"),
-    Scenario("cpu_saturation", "high"),
-    Scenario("network_partition", "critical"),
-    Scenario("database_slowdown", "high"),
-    Scenario("cascading_failure", "critical"),
-    Scenario("resource_exhaustion", "critical"),
+TEN = (
+    Scenario(
+        "provider_timeout",
+        "medium",
+        (
+            Way(
+                CALLS,
+                "calls hang up to the service's `timeout`, then raise its `timeout_error`",
+                call_ways.hang,
+                ("timeout",),
+                (*CALL_PARAMETERS, "timeout", "error"),
+            ),
+            Way(
+                ENDPOINT,
+                "answers are swallowed (black hole): the client waits for its own time-out",
+                endpoint_ways.black_hole,
+                parameters=SHARE_PARAMETERS,
+            ),
+            Way(PROCESS, "the process is stopped (SIGSTOP), later goes on (SIGCONT)", host_ways.pause),
+        ),
+    ),
+    Scenario(
+        "valuation_exception",
+        "high",
+        (
+            Way(
+                CALLS,
+                "calls raise one of the service's `errors`",
+                call_ways.raise_errors,
+                ("errors",),
+                (*CALL_PARAMETERS, "errors"),
+            ),
+        ),
+    ),
+    Scenario(
+        "latency_spike",
+        "medium",
+        (
+            Way(
+                CALLS,
+                "calls take 2 to 10 times their measured latency",
+                call_ways.spike,
+                parameters=(*CALL_PARAMETERS, *DELAY_PARAMETERS),
+            ),
+            Way(
+                ENDPOINT,
+                "answers arrive late, with jitter: exchanges take 2 to 10 times their measured latency",
+                endpoint_ways.spike,
+                parameters=(*SHARE_PARAMETERS, *DELAY_PARAMETERS),
+            ),
+        ),
+    ),
+    Scenario(
+        "memory_pressure",
+        "high",
+        (
+            Way(
+                HOST,
+                "a child process takes and touches memory, up to a ceiling 10 points below the critical use",
+                host_ways.press,
+                parameters=("size",),
+            ),
+        ),
+    ),
+    Scenario(
+        "cpu_saturation",
+        "high",
+        (Way(HOST, "child processes keep the cores busy", host_ways.saturate, parameters=("cores", "load")),),
+    ),
+    Scenario(
+        "network_partition",
+        "critical",
+        (
+            Way(
+                ENDPOINT,
+                'open connections are reset (RST), new ones refused; mode="black_hole": nothing passes, '
+                "and nobody accepts",
+                endpoint_ways.partition,
+                parameters=("mode",),
+            ),
+            Way(
+                CALLS,
+                "every call raises one of the service's `errors`, or ConnectionRefusedError",
+                call_ways.refuse,
+                parameters=(*CALL_PARAMETERS, "errors"),
+            ),
+        ),
+    ),
+    Scenario(
+        "database_slowdown",
+        "high",
+        (
+            Way(
+                ENDPOINT,
+                "each answer is 5 times slower, and bandwidth is limited",
+                endpoint_ways.slow_down,
+                parameters=(*SHARE_PARAMETERS, *DELAY_PARAMETERS, "rate"),
+            ),
+            Way(
+                CALLS,
+                "each call takes 5 times its measured latency",
+                call_ways.slow_down,
+                parameters=(*CALL_PARAMETERS, *DELAY_PARAMETERS),
+            ),
+        ),
+    ),
+    Scenario(
+        "cascading_failure",
+        "critical",
+        (
+            Way(
+                TOPOLOGY,
+                "one service goes down, then what needs it, one step per propagation delay (1 s)",
+                cascade.cascade,
+                parameters=("delay",),
+            ),
+        ),
+    ),
+    Scenario(
+        "resource_exhaustion",
+        "critical",
+        (
+            Way(
+                HOST,
+                'this process can open nothing more (EMFILE); resource="disk": a small disk is full (ENOSPC)',
+                host_ways.exhaust,
+                parameters=("resource", "spare"),
+            ),
+            Way(
+                ENDPOINT,
+                "others have all connection slots: open connections are reset, new ones closed at once",
+                endpoint_ways.take_slots,
+                parameters=("connections",),
+            ),
+        ),
+    ),
+    Scenario(
+        "intermittent_errors",
+        "medium",
+        (
+            Way(
+                CALLS,
+                "10 % of the calls raise the service's `errors` in turn",
+                call_ways.raise_errors,
+                ("errors",),
+                (*CALL_PARAMETERS, "errors"),
+            ),
+            Way(
+                ENDPOINT,
+                "10 % of the exchanges end with a reset connection",
+                endpoint_ways.reset_some,
+                parameters=SHARE_PARAMETERS,
+            ),
+        ),
+    ),
 )
 
-_BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+EXTRA = (
+    Scenario(
+        "process_pause",
+        "high",
+        (Way(PROCESS, "the process is stopped (SIGSTOP), later goes on (SIGCONT)", host_ways.pause),),
+        soaked=False,
+    ),
+    Scenario(
+        "process_kill",
+        "critical",
+        (
+            Way(
+                PROCESS,
+                "the process is killed (SIGKILL); `restart`, a command or a function, is run at the removal",
+                host_ways.kill,
+                parameters=("restart",),
+            ),
+        ),
+        soaked=False,
+    ),
+    Scenario(
+        "lost_acknowledgement",
+        "high",
+        (
+            Way(
+                CALLS,
+                "calls take effect and then raise one of the service's `errors`",
+                call_ways.raise_after,
+                ("errors",),
+                (*CALL_PARAMETERS, "errors"),
+            ),
+        ),
+        soaked=False,
+    ),
+    Scenario(
+        "dns_failure",
+        "high",
+        (Way(CALLS, "calls raise socket.gaierror", call_ways.no_such_host, parameters=CALL_PARAMETERS),),
+        soaked=False,
+    ),
+    Scenario(
+        "disk_full",
+        "critical",
+        (Way(HOST, "the small disk is full (ENOSPC)", host_ways.fill_disk),),
+        soaked=False,
+    ),
+    Scenario(
+        "packet_slicing",
+        "low",
+        (Way(ENDPOINT, "answers arrive in slices of about 64 bytes", endpoint_ways.slice_packets),),
+        soaked=False,
+    ),
+)
 
-_DECLARATIONS = {
-    "calls": 'calls=["your.module:Client.method"]',
-    "timeout": "timeout=2.0",
-    "errors": "errors=[ConnectionError]",
-}
+BUILT_IN = (*TEN, *EXTRA)
+
+NOT = "not "
+"""Before a name in resilience_scenarios: leave it out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shares:
-    """The shares of calls, above 0 and up to 1, that the scenarios on calls hit unless told otherwise."""
+class Catalogue:
+    """The scenarios that can be injected: the built-in ones, and `custom` ones.
 
-    provider_timeout: float
-    valuation_exception: float
-    latency_spike: float
-    intermittent_errors: float = 0.1
+    Raises:
+        ScenarioError: a custom scenario has a name that is taken, or is none.
+    """
 
-    def of(self, scenario: str) -> float:
-        """Return the share of calls that `scenario` hits."""
-        return float(getattr(self, scenario))
+    def __init__(self, custom: Iterable[CustomScenario] = ()) -> None:
+        self._by_name = {scenario.name: scenario for scenario in BUILT_IN}
+        for one in custom:
+            if not isinstance(one, CustomScenario):
+                raise ScenarioError(requirement("Each of the custom scenarios", "a CustomScenario", one))
+            if one.name in self._by_name:
+                raise ScenarioError(f"There is already a scenario {one.name!r}. Give yours another name.")
+            self._by_name[one.name] = one.scenario()
 
+    def __iter__(self) -> Iterator[Scenario]:
+        return iter(self._by_name.values())
 
-INTENSITIES: Mapping[str, Shares] = {
-    "low": Shares(0.05, 0.2, 0.02),
-    "medium": Shares(0.1, 0.5, 0.05),
-    "high": Shares(0.2, 0.7, 0.1),
-    "extreme": Shares(0.3, 0.9, 0.15),
-}
-
-
-def shares_at(intensity: str) -> Shares:
-    """Return the shares of an intensity: low, medium, high or extreme."""
-    if intensity not in INTENSITIES:
-        names = ", ".join(INTENSITIES)
-        raise ScenarioError(requirement("intensity", f"one of {names}", intensity))
-    return INTENSITIES[intensity]
+    def named(self, name: str) -> Scenario:
+        """Return a scenario; raise ScenarioError if there is none of that name."""
+        if name not in self._by_name:
+            raise ScenarioError(f"There is no scenario {name!r}. {did_you_mean(name, self._by_name)}")
+        return self._by_name[name]
 
 
-def available_scenarios() -> tuple[Scenario, ...]:
-    """Return the scenarios that this version can inject, in the order of the table."""
-    return tuple(scenario for scenario in SCENARIOS if scenario.available)
+def choose(scenarios: Iterable[Scenario], lines: Sequence[str]) -> tuple[Scenario, ...]:
+    """Return the scenarios that `lines` name, or all but those named after `not `; all without lines.
+
+    Raise ScenarioError for an unknown name, and where both forms are mixed.
+    """
+    by_name = {scenario.name: scenario for scenario in scenarios}
+    names = [line.removeprefix(NOT).strip() for line in lines]
+    for name in names:
+        if name not in by_name:
+            raise ScenarioError(
+                f"resilience_scenarios: there is no scenario {name!r}. {did_you_mean(name, by_name)}"
+            )
+    excluding = {line.startswith(NOT) for line in lines}
+    if len(excluding) > 1:
+        raise ScenarioError("resilience_scenarios: names with and without `not` are mixed. Use one form.")
+    left_out = True in excluding
+    return tuple(one for one in by_name.values() if not lines or (one.name in names) != left_out)
 
 
-def scenario_named(name: str) -> Scenario:
-    """Return an available scenario; raise ScenarioError for others."""
-    scenario = _BY_NAME.get(name)
-    if scenario is None:
-        raise ScenarioError(f"There is no scenario {name!r}. {did_you_mean(name, _BY_NAME)}")
-    if not scenario.available:
-        names = ", ".join(known.name for known in available_scenarios())
-        raise ScenarioError(f"Scenario {name!r} is not available in this version. Use one of: {names}.")
-    return scenario
-
-
-def lacking(scenario: str, service: Service, given: Collection[str] = ()) -> NotRun | None:
-    """Say what `service` must declare before `scenario` can act on it; None if nothing is missing.
+def lacking(scenario: Scenario, way: Way, service: Service, given: Collection[str] = ()) -> NotRun | None:
+    """Say what `service` must declare before `scenario` can act on it this way; None if nothing is missing.
 
     `given` are parameters of the injection: each stands in for the field of its name.
     """
-    needs = scenario_named(scenario).needs
-    missing = [field for field in needs if not getattr(service, field) and field not in given]
+    seam = way.seam.value
+    declared = getattr(service, seam, None)
+    missing = [] if declared else [seam]
+    missing += [field for field in way.needs if not getattr(service, field) and field not in given]
     if not missing:
         return None
-    declarations = ", ".join(_DECLARATIONS[field] for field in missing)
+    declarations = ", ".join(DECLARATIONS[field] for field in missing)
     return NotRun(
-        scenario,
+        scenario.name,
         service.name,
         reason=f"service {service.name!r} declares no {' and no '.join(missing)}",
         fix=f"Add it in resilience_services: Service({service.name!r}, {declarations}, …).",
+        seam=seam,
     )
+
+
+def service_ways(scenario: Scenario) -> Sequence[Way]:
+    """Return the ways that act on a single service."""
+    return [way for way in scenario.ways if way.seam not in (HOST, TOPOLOGY)]
+
+
+TAKEN_TARGETS: Mapping[str, SeamKind] = {HOST.value: HOST, TOPOLOGY.value: TOPOLOGY}
+"""Targets that are no service."""

@@ -8,55 +8,61 @@ What the trampoline needs stands among its constants, because a function's closu
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 from itertools import islice
 from types import CodeType, FunctionType
 from typing import NamedTuple
 
-from pytest_resilience.chaos.taps import Tap
+from pytest_resilience.chaos.kinds import AWAITED, kind_of_code
+from pytest_resilience.chaos.kinds import Kind as Kind
+from pytest_resilience.chaos.taps import Tap, When
+from pytest_resilience.chaos.twists import Twist
 
+_AWAITING = (*AWAITED, Kind.ASYNC_GENERATOR)
 
-class Kind(StrEnum):
-    """How a function hands out its result."""
+_CONCERNED = ("resilience__concerns = '<concerns>'", "resilience__concerns({arguments}) and ")
 
-    FUNCTION = "function"
-    COROUTINE = "coroutine"
-    GENERATOR = "generator"
-    ASYNC_GENERATOR = "async generator"
+_TWISTED = """resilience__twist = '<twist>'
+   if resilience__token.__class__ is resilience__twist:
+    if resilience__token.skips:
+     return resilience__token.answer()
+    return resilience__token.finish(({await_}resilience__inner({arguments})))"""
 
-
-_AWAITING = (Kind.COROUTINE, Kind.ASYNC_GENERATOR)
+_TWISTED_STREAM = """resilience__twist = '<twist>'
+   if resilience__token.__class__ is resilience__twist:
+    resilience__inner = resilience__token.{stream}(resilience__inner)"""
 
 _AROUND = """
   resilience__next = '<next>'
-  resilience__index = resilience__next('<numbers>')
   resilience__inner = '<inner>'
-  if resilience__index % '<period>' in '<firing>':
+  {concerns}
+  if {concerned}(resilience__index := resilience__next('<numbers>')) % '<period>' in '<firing>':
    resilience__enter = '<enter>'
-   resilience__token = {await_}resilience__enter(resilience__index)
-   resilience__result = {await_}resilience__inner({arguments})
+   resilience__token = ({await_}resilience__enter(resilience__index))
+   {twisted}
+   resilience__result = ({await_}resilience__inner({arguments}))
    resilience__leave = '<leave>'
-   {await_}resilience__leave(resilience__token)
+   ({await_}resilience__leave(resilience__token))
    return resilience__result
-  return {await_}resilience__inner({arguments})
+  return ({await_}resilience__inner({arguments}))
 """
 
 _BEFORE = """
   resilience__next = '<next>'
-  resilience__index = resilience__next('<numbers>')
-  resilience__inner = '<inner>'
-  if resilience__index % '<period>' in '<firing>':
+  resilience__call = '<inner>'
+  resilience__inner = resilience__call({arguments})
+  {concerns}
+  if {concerned}(resilience__index := resilience__next('<numbers>')) % '<period>' in '<firing>':
    resilience__enter = '<enter>'
-   {await_}resilience__enter(resilience__index)
+   resilience__token = {await_}resilience__enter(resilience__index)
+   {twisted}
 """
 
 _DELEGATE = """
-  return (yield from resilience__inner({arguments}))
+  return (yield from resilience__inner)
 """
 
 _DELEGATE_ASYNC = """
-  resilience__inner = resilience__inner({arguments})
   try:
    resilience__item = await resilience__inner.__anext__()
    while True:
@@ -73,11 +79,24 @@ _DELEGATE_ASYNC = """
    return
 """
 
-_BODIES = {
-    Kind.FUNCTION: _AROUND,
-    Kind.COROUTINE: _AROUND,
-    Kind.GENERATOR: _BEFORE + _DELEGATE,
-    Kind.ASYNC_GENERATOR: _BEFORE + _DELEGATE_ASYNC,
+
+class _Form(NamedTuple):
+    """How the trampolines of one kind are written; `twisted` is the part that serves twists."""
+
+    define: str
+    await_: str
+    body: str
+    twisted: str
+
+
+_FORMS = {
+    Kind.FUNCTION: _Form("def", "", _AROUND, _TWISTED),
+    Kind.COROUTINE: _Form("async def", "await ", _AROUND, _TWISTED),
+    Kind.GENERATOR_COROUTINE: _Form("def", "yield from ", _AROUND, _TWISTED),
+    Kind.GENERATOR: _Form("def", "", _BEFORE + _DELEGATE, _TWISTED_STREAM.format(stream="stream")),
+    Kind.ASYNC_GENERATOR: _Form(
+        "async def", "await ", _BEFORE + _DELEGATE_ASYNC, _TWISTED_STREAM.format(stream="stream_async")
+    ),
 }
 
 _SOURCE = """
@@ -88,7 +107,17 @@ def closure():
 {body}
 """
 
-_PLACES = ("<next>", "<numbers>", "<period>", "<firing>", "<enter>", "<leave>", "<inner>")
+_PLACES = (
+    "<concerns>",
+    "<next>",
+    "<numbers>",
+    "<period>",
+    "<firing>",
+    "<enter>",
+    "<twist>",
+    "<leave>",
+    "<inner>",
+)
 
 _MARK = ("pytest-resilience trampoline",)
 
@@ -97,6 +126,8 @@ class _Shape(NamedTuple):
     """All that decides a trampoline's bytecode."""
 
     kind: Kind
+    choosy: bool
+    twists: bool
     names: tuple[str, ...]
     positional: int
     positional_only: int
@@ -116,7 +147,7 @@ class _Template:
 
 def kind_of(function: FunctionType) -> Kind:
     """Tell how `function` hands out its result."""
-    return _kind(function.__code__)
+    return kind_of_code(function.__code__)
 
 
 def weave(function: FunctionType, taps: Iterable[Tap]) -> CodeType:
@@ -136,10 +167,11 @@ def original_code(function: FunctionType) -> CodeType:
 
 
 def _trampoline(function: FunctionType, code: CodeType, tap: Tap) -> CodeType:
-    shape = _shape(code)
+    concerns = getattr(tap, "concerns", None)
+    shape = _shape(code, concerns is not None, getattr(tap, "twists", False))
     template = _template(shape)
     inner = FunctionType(code, function.__globals__, function.__name__, None, function.__closure__)
-    values = _values(tap, inner, awaiting=shape.kind in _AWAITING)
+    values = _values(tap, concerns, inner, awaiting=shape.kind in _AWAITING)
     constants = list(template.code.co_consts)
     for place, name in template.places:
         constants[place] = values[name]
@@ -154,32 +186,27 @@ def _trampoline(function: FunctionType, code: CodeType, tap: Tap) -> CodeType:
     )
 
 
-def _values(tap: Tap, inner: FunctionType, *, awaiting: bool) -> Mapping[str, object]:
+def _values(tap: Tap, concerns: When | None, inner: FunctionType, *, awaiting: bool) -> Mapping[str, object]:
     return {
+        "<concerns>": concerns,
         "<next>": next,
         "<numbers>": tap.reached.numbers,
         "<period>": tap.schedule.period,
         "<firing>": tap.schedule.firing,
         "<enter>": tap.enter_async if awaiting else tap.enter,
+        "<twist>": Twist,
         "<leave>": tap.leave_async if awaiting else tap.leave,
         "<inner>": inner,
     }
 
 
-def _kind(code: CodeType) -> Kind:
-    flags = code.co_flags
-    if flags & inspect.CO_COROUTINE:
-        return Kind.COROUTINE
-    if flags & inspect.CO_ASYNC_GENERATOR:
-        return Kind.ASYNC_GENERATOR
-    return Kind.GENERATOR if flags & inspect.CO_GENERATOR else Kind.FUNCTION
-
-
-def _shape(code: CodeType) -> _Shape:
+def _shape(code: CodeType, choosy: bool, twists: bool) -> _Shape:
     star = bool(code.co_flags & inspect.CO_VARARGS)
     double_star = bool(code.co_flags & inspect.CO_VARKEYWORDS)
     return _Shape(
-        _kind(code),
+        kind_of_code(code),
+        choosy,
+        twists,
         code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + star + double_star],
         code.co_argcount,
         code.co_posonlyargcount,
@@ -212,14 +239,22 @@ def _listed(*parts: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _template(shape: _Shape) -> _Template:
-    awaiting = shape.kind in _AWAITING
+    form = _FORMS[shape.kind]
     parameters, arguments = _signature(shape)
+    concerns, concerned = _CONCERNED if shape.choosy else ("", "")
+    twisted = form.twisted if shape.twists else ""
     source = _SOURCE.format(
         cells="".join(f"{name} = " for name in shape.free) + "None",
-        define="async def" if awaiting else "def",
+        define=form.define,
         parameters=parameters,
         free=_listed(*shape.free) or "None",  # in dead code: makes them free variables, nothing else
-        body=_BODIES[shape.kind].format(await_="await " if awaiting else "", arguments=arguments),
+        body=form.body.format(
+            await_=form.await_,
+            arguments=arguments,
+            concerns=concerns,
+            concerned=concerned.format(arguments=arguments),
+            twisted=twisted.format(await_=form.await_, arguments=arguments),
+        ),
     )
     code = _nested_code(_nested_code(compile(source, "<trampoline>", "exec", dont_inherit=True)))
     places = ((place, name) for place, name in enumerate(code.co_consts) if name in _PLACES)

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b, shake_128
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from pytest_resilience.errors import ScenarioError, requirement
 
@@ -92,29 +92,33 @@ class Ordinals:
         return self.text
 
 
-def share(p: float) -> Trigger:
+AnyTrigger: TypeAlias = Share | Ordinals
+"""What `share`, `nth`, `every`, `first` and `window` make."""
+
+
+def share(p: float) -> AnyTrigger:
     """Hit a seeded share `p` of the calls, above 0 and up to 1."""
     if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 < p <= 1:
         raise ScenarioError(requirement("share", "a number above 0 and up to 1", p))
     return Share(p)
 
 
-def nth(n: int) -> Trigger:
+def nth(n: int) -> AnyTrigger:
     """Hit the n-th call only."""
     return Ordinals(f"call {n}", _position("nth", n), n)
 
 
-def every(n: int) -> Trigger:
+def every(n: int) -> AnyTrigger:
     """Hit each n-th call."""
     return Ordinals(f"every {n} calls", _position("every", n), n, period=n)
 
 
-def first(n: int) -> Trigger:
+def first(n: int) -> AnyTrigger:
     """Hit the first n calls, then recover."""
     return Ordinals(f"first {n} calls", 1, _position("first", n))
 
 
-def window(start: int, stop: int) -> Trigger:
+def window(start: int, stop: int) -> AnyTrigger:
     """Hit the calls from number `start` to number `stop`, both included."""
     if _position("window stop", stop) < _position("window start", start):
         raise ScenarioError(requirement("window stop", f"at least its start, {start}", stop))

@@ -1,5 +1,6 @@
 """Wait inside whichever event loop runs, so that only the task waits and stays cancellable."""
 
+import math
 import sys
 from collections.abc import Awaitable, Callable
 from typing import cast
@@ -13,11 +14,19 @@ POLL_SECONDS = 0.02
 Sleep = Callable[[float], Awaitable[object]]
 
 
+def rest(release: Release, seconds: float, clock: Clock) -> None:
+    """Block this thread for `seconds`, or until `release` is set; without end if they are infinite."""
+    if math.isinf(seconds):
+        release.wait()  # no clock gets there
+    else:
+        clock.wait(release, seconds)
+
+
 async def pause(release: Release, seconds: float, clock: Clock) -> None:
-    """Wait for `seconds`, or until `release` is set."""
+    """Let this task wait for `seconds`, or until `release` is set; without end if they are infinite."""
     sleep = _sleep_of_running_loop()
     if sleep is None:
-        clock.wait(release, seconds)
+        rest(release, seconds, clock)
         return
     end = clock.now() + seconds
     while not release.is_set() and (left := end - clock.now()) > 0:
