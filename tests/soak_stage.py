@@ -12,7 +12,9 @@ from functools import cached_property
 
 from pytest_resilience.chaos.engine import Chaos
 from pytest_resilience.chaos.records import ChaosEvent
-from pytest_resilience.chaos.scenarios import Shares
+from pytest_resilience.chaos.scenarios import TEN
+from pytest_resilience.chaos.seams import SeamKind
+from pytest_resilience.chaos.shares import Shares
 from pytest_resilience.clock import ManualClock
 from pytest_resilience.services import Service, index_services
 from pytest_resilience.soak import messages
@@ -30,11 +32,23 @@ from pytest_resilience.store.run_data import RunData, gather
 
 ORIGIN = 1000.0
 HALF = Shares(0.5, 0.5, 0.5, 0.5)
+ON_CALLS = tuple(one.name for one in TEN if one.way(SeamKind.CALLS))
+"""The scenarios that act within the manual clock's world: nothing outside this process is touched."""
 
 
 def fetch(key: str) -> str:
     """The dependency that faults hit."""
     return key.upper()
+
+
+def recall(key: str) -> str:
+    """Another dependency."""
+    return key.lower()
+
+
+def post(text: str) -> int:
+    """A third one."""
+    return len(text)
 
 
 def never_called() -> None:
@@ -48,6 +62,9 @@ ODDS = Service(
     timeout=0.2,
     timeout_error=TimeoutError,
 )
+
+CACHE = Service("cache", calls=["soak_stage:recall"], errors=[OSError], timeout=0.1)
+MAIL = Service("mail", calls=["soak_stage:post"], errors=[ConnectionError], timeout=0.1)
 
 
 class SharedClock(ManualClock):
@@ -109,6 +126,8 @@ class Stage:
     seed: int = 7
     shares: Shares = HALF
     max_concurrent: int = 3
+    auto_recovery: bool = True
+    chosen: Sequence[str] = ON_CALLS
 
     def __post_init__(self) -> None:
         self.clock = SharedClock()
@@ -125,6 +144,7 @@ class Stage:
             shares=self.shares,
             clock=self.clock,
             max_concurrent=self.max_concurrent,
+            chosen=self.chosen,
         )
         self.world = World(
             services, dict.fromkeys(self.breakers, object()), self.chaos if self.services else None
@@ -133,12 +153,12 @@ class Stage:
     def test(
         self, seconds: float = 0.5, *, calls: bool = False, name: str = "test_shop.py::test_quote"
     ) -> None:
-        """Add a soak test that works for `seconds` and, if asked to, calls the dependency first."""
+        """Add a soak test that works for `seconds` and then, if asked to, calls the dependency."""
 
         def body() -> None:
+            self.clock.pass_by(seconds)
             if calls:
                 assert fetch("a") == "A"
-            self.clock.pass_by(seconds)
 
         self.bodies[name] = body
 
@@ -152,6 +172,7 @@ class Stage:
             duration=self.duration,
             budgets=divide(self.duration, parse_budgets(self.budgets)),
             disabled=self.disabled,
+            staying=None if self.auto_recovery else self.max_concurrent,
             seed=self.seed,
             store=self.records.append,
             say=self.said.append,

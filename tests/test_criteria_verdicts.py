@@ -227,7 +227,7 @@ def test_a_reached_seam_without_a_fault() -> None:
     """Events that reached calls but never fired say how many calls there were."""
     data = run_data(event(1, "latency_spike", reached=3, fired=0), without=(ChaosEvent,))
     assert verdict(data, "recovery_success_rate").detail == (
-        "no fault fired: latency_spike-1 on odds_provider reached 3 calls. Give CHAOS_INJECTION more time."
+        "no fault fired: latency_spike-1 on odds_provider reached 3 times. Give CHAOS_INJECTION more time."
     )
 
 

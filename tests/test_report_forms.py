@@ -1,6 +1,7 @@
 """The report: one model, shown as lines, as JSON and as JUnit properties."""
 
 import json
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -118,11 +119,11 @@ met             monitoring_overhead_percent       0.5  < 5     CPU time in 1m40s
                                                                100ms
 not applicable  cascade_recovery                       == yes  no breaker is registered
 
-event                  scenario             service        reached  fired  recovered in
-provider_timeout-1     provider_timeout     odds_provider       40      4  1.5s
-intermittent_errors-2  intermittent_errors  odds_provider       40      4  not recovered (waited 2m00s)
-latency_spike-3        latency_spike        odds_provider       40      4  1.5s
-latency_spike-4        latency_spike        odds_provider        0      0  never fired
+event                  target         seam   reached  fired  recovered in
+provider_timeout-1     odds_provider  calls       40      4  1.5s
+intermittent_errors-2  odds_provider  calls       40      4  not recovered (waited 2m00s)
+latency_spike-3        odds_provider  calls       40      4  1.5s
+latency_spike-4        odds_provider  calls        0      0  never fired
 
 service        seam never reached    what to do
 odds_provider  shop.cache:Cache.get  Call it in a soak test, or take it out of Service(calls=[…]).
@@ -187,7 +188,7 @@ def test_a_run_that_did_not_end_says_why(status: str, reason: str, line: str) ->
     assert lines(report)[-3:-1] == [line, "PARTIAL: 12 met of 12 criteria"]
 
 
-NO_ROOM = NotRun("latency_spike", "db", "no room", "A longer soak.", possible=True)
+NO_ROOM = NotRun("latency_spike", "db", "no room", "A longer soak.", possible=True, seam="calls")
 
 
 def test_faults_that_were_possible_but_not_injected_are_counted() -> None:
@@ -394,3 +395,30 @@ def test_a_table_takes_any_text(rows: list[tuple[str, str, str]]) -> None:
     something = any(cell for row in rows for cell in row)
     assert len(found) >= (len(rows) + 1 if something else 0)
     assert all(line == line.rstrip() for line in found)
+
+
+def test_what_was_done_stands_beside_each_event() -> None:
+    """In words, or where the injected error was caught."""
+    told = replace(event(1, "cpu_saturation"), service="host", seam="host", detail="1.97 of 2 cores busy")
+    caught = replace(event(2, "latency_spike"), observed="shop.py:7 in quote", detail="not shown")
+    shown = "\n".join(lines(judged(run_data(told, caught))))
+    assert re.search(r"cpu_saturation-1 +host +host +40 +4 +1\.5s +1\.97 of 2 cores busy", shown)
+    assert re.search(
+        r"latency_spike-2 +odds_provider +calls +40 +4 +1\.5s +caught in shop\.py:7 in quote", shown
+    )
+    assert "not shown" not in shown
+
+
+def test_a_long_list_of_what_had_no_room_is_counted_by_scenario() -> None:
+    """The terminal counts, report.json has each."""
+    many = [
+        replace(NO_ROOM, scenario=scenario, service=f"service-{number}")
+        for scenario, count in (("latency_spike", 4), ("network_partition", 1))
+        for number in range(count)
+    ]
+    few = judged(run_data(*many))
+    assert any("latency_spike on service-0, latency_spike on service-1" in line for line in lines(few))
+    report = judged(run_data(*many, replace(NO_ROOM, service="one more")))
+    shown = " ".join(" ".join(lines(report)).split())
+    assert "- latency_spike on 5 targets, network_partition on 1 target: no room. A longer soak." in shown
+    assert report.not_run[-6:] == (*many, replace(NO_ROOM, service="one more"))

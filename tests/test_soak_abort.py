@@ -1,15 +1,19 @@
 """When a run must end early."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from sample_runs import failure, run_data
+from sample_runs import RUN, failure, run_data
 
+from pytest_resilience.chaos.host.descriptors import Descriptors
 from pytest_resilience.clock import ManualClock
+from pytest_resilience.errors import StoreError
 from pytest_resilience.settings import Settings
-from pytest_resilience.soak.abort import CHECK_SECONDS, AbortWatch
+from pytest_resilience.soak.abort import CHECK_SECONDS, AbortWatch, loader
 from pytest_resilience.soak.criteria import Subject, limits_of
 from pytest_resilience.store.run_data import RunData
+from pytest_resilience.store.run_store import RunStore
 
 GOOD, BAD = run_data(), run_data(failure("test_shop.py::test_quote"))
 
@@ -19,11 +23,12 @@ class Watched:
 
     def __init__(self, *lines: str, off: frozenset[Subject] = frozenset()) -> None:
         self.clock = ManualClock()
-        self.data, self.percent, self.reads = GOOD, 0.0, 0
+        self.data: RunData | None = GOOD
+        self.percent, self.reads = 0.0, 0
         limits = limits_of(Settings(criteria_lines=lines))
         self.reason = AbortWatch(limits, off, self._load, lambda: self.percent, self.clock.now)
 
-    def _load(self) -> RunData:
+    def _load(self) -> RunData | None:
         self.reads += 1
         return self.data
 
@@ -117,3 +122,37 @@ def test_it_looks_at_most_once_a_second() -> None:
         watched.reason()
         watched.clock.advance(CHECK_SECONDS / 100)
     assert 9 <= watched.reads <= 11
+
+
+def test_a_fault_that_takes_all_descriptors_does_not_end_the_run(tmp_path: Path) -> None:
+    """The record cannot be read for a while; then it is judged again."""
+    database = tmp_path / "run.db"
+    store = RunStore(database)
+    store.put(RUN)
+    store.close()
+    load = loader(database)
+    with Descriptors():
+        unread = load()
+    read = load()
+    assert unread is None
+    assert read is not None
+    assert read.run == RUN
+
+
+def test_a_record_that_is_broken_ends_the_run(tmp_path: Path) -> None:
+    """Descriptors or not."""
+    database = tmp_path / "run.db"
+    database.write_text("no database")
+    with pytest.raises(StoreError, match="cannot be read"):
+        loader(database)()
+
+
+def test_what_cannot_be_read_now_is_not_judged() -> None:
+    """And the time that a criterion was unmet goes on."""
+    watched = Watched("failures_outside_faults == 0 abort after 3m")
+    watched.data = BAD
+    assert watched.after(100) == ""
+    watched.data = None
+    assert watched.after(100) == ""
+    watched.data = BAD
+    assert watched.after(2).startswith("failures_outside_faults was unmet for 3m00s")

@@ -6,19 +6,23 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from soak_stage import ODDS, ORIGIN, Stage, fetch
+from soak_stage import ODDS, ON_CALLS, ORIGIN, Stage, fetch
 
 from pytest_resilience.chaos.records import ChaosEvent, NotRun
-from pytest_resilience.chaos.scenarios import Shares, available_scenarios
+from pytest_resilience.chaos.shares import Shares
 from pytest_resilience.services import Service
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.chaos_phase import MAX_WINDOW_SECONDS, MIN_WINDOW_ROUNDS, MIN_WINDOW_SECONDS
-from pytest_resilience.soak.evidence import UNREACHED_FIX
+from pytest_resilience.soak.evidence import unreached_fix
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.recovery import LIMIT_ROUNDS, LIMIT_SECONDS, PATIENCE
 from pytest_resilience.units import parse_duration
 
-SCENARIOS = {scenario.name for scenario in available_scenarios()}
+SCENARIOS = set(ON_CALLS)
+SLOWING = {"latency_spike", "database_slowdown"}
+"""The suite passes all the time while these are active."""
+UNCONDITIONAL = {"latency_spike", "database_slowdown", "network_partition"}
+"""They need nothing but calls."""
 NAME = "test_shop.py::test_quote"
 
 
@@ -136,7 +140,7 @@ def test_recovery_is_the_suite_passing_again() -> None:
     stage = calling(3000.0)
     ill_after(stage, 12.0)
     stage.play()
-    raising = [event for event in stage.data.events if event.scenario != "latency_spike"]
+    raising = [event for event in stage.data.events if event.scenario not in SLOWING]
     assert len(raising) >= 3
     for event in raising:
         assert event.last_fired_at is not None
@@ -254,13 +258,13 @@ def test_without_any_time_nothing_is_injected() -> None:
 
 
 def test_what_cannot_act_is_listed_with_its_fix_and_the_rest_runs() -> None:
-    """A service without errors still has its latency."""
+    """A service without errors and time-out can still be slow and out of reach."""
     stage = Stage(600.0, services=[Service("odds", calls=["soak_stage:fetch"])])
     stage.test(0.5, calls=True)
     stage.play()
-    assert {event.scenario for event in stage.data.events} == {"latency_spike"}
+    assert {event.scenario for event in stage.data.events} == UNCONDITIONAL
     missing = not_run(stage)
-    assert set(missing) == SCENARIOS - {"latency_spike"}
+    assert set(missing) == SCENARIOS - UNCONDITIONAL
     assert missing["valuation_exception"].reason == "service 'odds' declares no errors"
     assert "errors=[ConnectionError]" in missing["valuation_exception"].fix
 
@@ -286,7 +290,7 @@ def test_what_the_baseline_never_reaches_is_not_tried() -> None:
     stage.play()
     assert not stage.data.events
     left = not_run(stage)["latency_spike"]
-    assert (left.reason, left.fix) == ("the suite never reaches odds", UNREACHED_FIX)
+    assert (left.reason, left.fix) == ("the suite never reaches the calls of odds", unreached_fix("calls"))
     assert any("the suite never reaches soak_stage:never_called of odds" in line for line in stage.said)
 
 

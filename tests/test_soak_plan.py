@@ -3,6 +3,7 @@
 import pytest
 from soak_stage import ODDS, fetch
 
+from pytest_resilience.chaos.scenarios import TEN
 from pytest_resilience.report.plan import Plan, absent_subjects, lines
 from pytest_resilience.services import Service
 from pytest_resilience.settings import Settings
@@ -32,7 +33,7 @@ def plan_of(
                 tests=("test_shop.py::test_quote", "test_shop.py::test_bet"),
                 services=services,
                 breakers=breakers,
-                candidates=tuple(candidates(services)),
+                candidates=tuple(candidates(services, TEN)),
                 budgets=divide(seconds, {}),
                 limits=limits_of(chosen),
                 absent=absent_subjects(chosen, services, breakers),
@@ -83,12 +84,31 @@ def test_a_callable_is_shown_by_its_path() -> None:
 def test_each_scenario_can_run_or_says_what_is_missing() -> None:
     """With the fix."""
     shown = plan_of(Service("odds", calls=["soak_stage:fetch"]))
-    assert row(shown, "latency_spike", "odds") == "latency_spike odds can run"
-    assert row(shown, "scenario") == "scenario service in this suite why"
+    assert row(shown, "latency_spike", "odds") == "latency_spike odds calls can run"
+    assert row(shown, "cpu_saturation") == "cpu_saturation host host can run"
+    assert row(shown, "scenario") == "scenario target seam in this suite why"
     missing = row(shown, "provider_timeout", "odds")
-    assert missing.startswith("provider_timeout odds cannot run service 'odds' declares no timeout")
+    assert missing.startswith("provider_timeout odds calls cannot run service 'odds' declares no timeout")
     assert missing.endswith("Add it in resilience_services: Service('odds', timeout=2.0, …).")
-    assert "cannot run not available in this version" in row(shown, "network_partition")
+    assert row(shown, "cascading_failure").startswith(
+        "cascading_failure topology topology cannot run no failure can spread, as no service with a seam"
+    )
+
+
+def test_each_seam_of_a_service_is_shown_and_is_a_target() -> None:
+    """An endpoint and a process too, in words."""
+    shown = plan_of(Service("db", calls=["soak_stage:fetch"], endpoint="127.0.0.1:5432", process=1))
+    assert row(shown, "db") == "db soak_stage:fetch, endpoint 127.0.0.1:5432, its process -"
+    for seam in ("calls", "endpoint"):
+        assert row(shown, "latency_spike", "db", seam) == f"latency_spike db {seam} can run"
+    assert row(shown, "provider_timeout", "db", "process") == "provider_timeout db process can run"
+    assert row(shown, "provider_timeout", "db", "calls").startswith("provider_timeout db calls cannot run")
+
+
+def test_a_cascade_is_shown_at_each_service_where_it_can_start() -> None:
+    """Its target is the service that goes down first."""
+    shown = plan_of(Service("shop", calls=["soak_stage:fetch"], needs=["odds"]), ODDS)
+    assert row(shown, "cascading_failure") == "cascading_failure odds topology can run"
 
 
 def test_all_phases_are_shown_with_their_times() -> None:
@@ -133,8 +153,8 @@ def test_with_everything_declared_nothing_lacks_data() -> None:
 @pytest.mark.parametrize(
     ("seconds", "line"),
     [
-        (14400, "CHAOS_INJECTION has 1h24m for 4 possible faults; a fault takes at least 2.0s."),
-        (20, "CHAOS_INJECTION has 7.0s: room for at most 3 of these 4 in one pass."),
+        (14400, "CHAOS_INJECTION has 1h24m for 9 possible faults; a fault takes at least 2.0s."),
+        (20, "CHAOS_INJECTION has 7.0s: room for at most 3 of these 9 in one pass."),
         (5, "CHAOS_INJECTION has 1.8s: room for none of these, as a fault takes at least 2.0s."),
     ],
 )
@@ -144,14 +164,16 @@ def test_the_plan_says_how_many_faults_have_room(seconds: float, line: str) -> N
 
 
 def test_without_services_the_fixture_to_override_is_named() -> None:
-    """And what has calls nowhere is said to have none."""
+    """With a service that has no seams, the host can still be hit."""
     shown = plan_of()
     assert (
         "No service is declared: override the fixture resilience_services, so that faults can be injected."
         in shown
     )
     assert "No fault will be injected: no service is declared." in shown
-    assert "No fault will be injected: no service declares calls." in plan_of(Service("odds"))
+    shown = plan_of(Service("odds"))
+    assert row(shown, "odds") == "odds - -"
+    assert "CHAOS_INJECTION has 1h24m for 3 possible faults; a fault takes at least 2.0s." in shown
 
 
 SWITCHED_OFF = {

@@ -1,16 +1,18 @@
 """The runner alone: order, counters, checkpoints and commands."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from soak_stage import HALF, ODDS, Body, FunctionSuite, SharedClock
+from soak_stage import HALF, ODDS, Body, FunctionSuite, SharedClock, fetch
 
 from pytest_resilience.chaos.engine import Chaos
 from pytest_resilience.chaos.records import ChaosEvent, NotRun
+from pytest_resilience.chaos.scenarios import TEN
+from pytest_resilience.chaos.shares import INTENSITIES, Shares
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.link import Loopback
 from pytest_resilience.soak.messages import Message
@@ -41,6 +43,7 @@ class Loop:
     tests: tuple[str, ...] = TESTS
     seed: int = 7
     max_concurrent: int = 3
+    shares: Shares = HALF
     tasks: dict[str, Task] = field(default_factory=dict)
     at: dict[int, Body] = field(default_factory=dict)
     bodies: dict[str, Body] = field(default_factory=dict)
@@ -53,7 +56,7 @@ class Loop:
         self.suite = Recorded(self.clock, {test: self._body(test) for test in self.tests})
         self.suite.calls = []
         self.chaos = Chaos(
-            [ODDS], seed=self.seed, shares=HALF, clock=self.clock, max_concurrent=self.max_concurrent
+            [ODDS], seed=self.seed, shares=self.shares, clock=self.clock, max_concurrent=self.max_concurrent
         )
         self.runner = Runner(
             self.suite,
@@ -79,10 +82,10 @@ class Loop:
         """Say something to the runner."""
         self.runner.receive(command)
 
-    def send_twice(self, command: Message) -> None:
-        """Say something to the runner that it has heard before."""
-        self.send(command)
-        self.send(command)
+    def send_all(self, commands: Iterable[Message]) -> None:
+        """Say several things to the runner."""
+        for command in commands:
+            self.send(command)
 
     def _body(self, test: str) -> Callable[[], None]:
         def body() -> None:
@@ -135,7 +138,19 @@ def test_after_the_first_round_the_suite_is_declared() -> None:
     (declared,) = Loop(9).play().of(messages.Declared)
     assert isinstance(declared, messages.Declared)
     assert (declared.tests, declared.services, declared.edges) == (TESTS, ("odds",), 0)
-    assert ("latency_spike", "odds", "", "") in declared.candidates
+    assert ("latency_spike", "odds", "calls", "medium", "", "") in declared.candidates
+    assert {one[0] for one in declared.candidates} == {scenario.name for scenario in TEN}
+    assert declared.at_once == 1
+
+
+@pytest.mark.parametrize("intensity", INTENSITIES)
+def test_how_many_faults_come_together_is_declared(intensity: str) -> None:
+    """As many as the intensity asks for, and never more than may be active at once."""
+    for most in (1, 2, 9):
+        loop = Loop(3, max_concurrent=most, shares=INTENSITIES[intensity])
+        (declared,) = loop.play().of(messages.Declared)
+        assert isinstance(declared, messages.Declared)
+        assert declared.at_once == min(most, INTENSITIES[intensity].at_once)
 
 
 @given(st.integers(1, 20))
@@ -221,7 +236,7 @@ def test_a_task_pauses_the_suite_and_tells_when_it_is_over() -> None:
 def test_what_cannot_be_done_is_trouble_and_no_end() -> None:
     """The engine's message goes to the conductor."""
     loop = Loop(6)
-    loop.at = {4: lambda: loop.send(messages.Inject("x-1", "latency_spyke", "odds"))}
+    loop.at = {4: lambda: loop.send(messages.Inject("x-1", "latency_spyke", "odds", "calls"))}
     loop.play()
     (trouble,) = loop.of(messages.Trouble)
     assert trouble == messages.Trouble("There is no scenario 'latency_spyke'. Did you mean 'latency_spike'?")
@@ -232,7 +247,7 @@ def test_a_fault_that_could_not_be_armed_owns_no_failure() -> None:
     """Failures after it are the suite's own."""
     loop = Loop(9, bodies={TESTS[0]: lambda: 1 / 0})
     loop.send(messages.EnterPhase(PhaseName.CHAOS, 1.0))
-    loop.send(messages.Inject("x-1", "latency_spyke", "odds"))
+    loop.send(messages.Inject("x-1", "latency_spyke", "odds", "calls"))
     loop.play()
     assert {one.event_id for one in loop.of(Failure) if isinstance(one, Failure)} == {""}
 
@@ -242,7 +257,7 @@ def test_a_test_that_the_baseline_never_ran_has_no_latency_limit() -> None:
     loop = Loop(12, seconds=5.0)
     loop.send(messages.EnterPhase(PhaseName.CHAOS, 1.0))
     loop.at = {
-        3: lambda: loop.send(messages.Inject("latency_spike-1", "latency_spike", "odds")),
+        3: lambda: loop.send(messages.Inject("latency_spike-1", "latency_spike", "odds", "calls")),
         6: lambda: loop.send(messages.Remove("latency_spike-1")),
     }
     loop.play()
@@ -254,13 +269,13 @@ def test_stop_removes_every_fault_whatever_is_active() -> None:
     loop = Loop(6)
     loop.at = {
         3: lambda: loop.send(messages.WatchSeams(active=True)),
-        4: lambda: loop.send(messages.Inject("latency_spike-1", "latency_spike", "odds")),
+        4: lambda: loop.send(messages.Inject("latency_spike-1", "latency_spike", "odds", "calls")),
     }
     loop.play()
     assert len(loop.of(ChaosEvent)) == 1
     assert loop.chaos.active() == ()
     assert loop.chaos.sweep() == 0
-    loop.send(messages.Inject("latency_spike-2", "latency_spike", "odds"))
+    loop.send(messages.Inject("latency_spike-2", "latency_spike", "odds", "calls"))
     assert loop.chaos.active() == ()
     loop.runner.stop()
 
@@ -269,10 +284,66 @@ def test_removing_or_settling_twice_changes_nothing() -> None:
     """Commands may cross on their way; a round in which an event was settled shows no recovery."""
     loop = Loop(12)
     loop.at = {
-        3: lambda: loop.send(messages.Inject("latency_spike-1", "latency_spike", "odds")),
-        5: lambda: loop.send_twice(messages.Remove("latency_spike-1")),
-        7: lambda: loop.send_twice(messages.Settle("latency_spike-1")),
+        3: lambda: loop.send(messages.Inject("latency_spike-1", "latency_spike", "odds", "calls")),
+        5: lambda: loop.send_all([messages.Remove("latency_spike-1")] * 2),
+        7: lambda: loop.send_all([messages.Settle("latency_spike-1")] * 2),
     }
     loop.play()
     assert len(loop.of(ChaosEvent)) == 2
     assert loop.of(messages.Recovered) == []
+
+
+def recoveries(loop: Loop) -> dict[str, float]:
+    """Return when the first good round of each event began."""
+    heard = [one for one in loop.of(messages.Recovered) if isinstance(one, messages.Recovered)]
+    assert len({one.event_id for one in heard}) == len(heard), "each is told once"
+    return {one.event_id: one.at for one in heard}
+
+
+def test_events_that_end_together_recover_together_each_once() -> None:
+    """In the first whole round after their removal."""
+    loop = Loop(24)
+    names = ("latency_spike-1", "database_slowdown-2", "provider_timeout-3")
+    loop.at = {
+        3: lambda: loop.send_all(messages.Inject(name, name[:-2], "odds", "calls") for name in names),
+        7: lambda: loop.send_all(map(messages.Remove, names)),
+    }
+    loop.play()
+    found = recoveries(loop)
+    assert set(found) == set(names)
+    (at,) = set(found.values())
+    assert at == pytest.approx(0.9), "the round of the removal, the third, is no whole one"
+
+
+def test_no_event_recovers_while_another_keeps_the_suite_ill() -> None:
+    """Both are back with the first good round, though one of the faults was removed long before."""
+    loop = Loop(30, bodies={TESTS[0]: lambda: fetch("a")}, shares=Shares(1, 1, 1, 1))
+    loop.send(messages.EnterPhase(PhaseName.CHAOS, 1.0))
+    loop.at = {
+        3: lambda: loop.send_all(
+            [
+                messages.Inject("latency_spike-1", "latency_spike", "odds", "calls"),
+                messages.Inject("valuation_exception-2", "valuation_exception", "odds", "calls"),
+            ]
+        ),
+        6: lambda: loop.send(messages.Remove("latency_spike-1")),
+        18: lambda: loop.send(messages.Remove("valuation_exception-2")),
+    }
+    loop.play()
+    found = recoveries(loop)
+    assert found["latency_spike-1"] == found["valuation_exception-2"] > 1.7
+    owners = {one.event_id for one in loop.of(Failure) if isinstance(one, Failure)}
+    assert owners == {"valuation_exception-2"}
+
+
+def test_settling_one_event_leaves_the_others_to_recover() -> None:
+    """Each is watched by itself."""
+    loop = Loop(18)
+    names = ("latency_spike-1", "database_slowdown-2")
+    loop.at = {
+        3: lambda: loop.send_all(messages.Inject(name, name[:-2], "odds", "calls") for name in names),
+        7: lambda: loop.send_all(map(messages.Remove, names)),
+        8: lambda: loop.send(messages.Settle("latency_spike-1")),
+    }
+    loop.play()
+    assert set(recoveries(loop)) == {"database_slowdown-2"}

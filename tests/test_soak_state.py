@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -20,6 +20,21 @@ ARMED = ChaosEvent("latency_spike-1", "latency_spike", "odds", "medium", 7, "", 
 REMOVED = replace(ARMED, reached=9, fired=3, removed_at=20.0)
 
 
+def conductor_with(store: Callable[[Record], None]) -> Conductor:
+    """Return a conductor whose records go to `store`."""
+    return Conductor(
+        Loopback(),
+        clock=ManualClock(),
+        origin=0.0,
+        duration=1.0,
+        budgets={},
+        disabled={},
+        seed=7,
+        store=store,
+        say=lambda text: None,
+    )
+
+
 def state_after(*heard: messages.Message) -> RunnerState:
     """Return what is known after these messages."""
     state = RunnerState()
@@ -31,15 +46,56 @@ def state_after(*heard: messages.Message) -> RunnerState:
 def test_the_life_of_an_event() -> None:
     """Active, then awaited, then recovered; each change gives the whole record."""
     state = RunnerState()
-    assert state.take(ARMED) == ARMED == state.active()
+    assert state.take(ARMED) == ARMED
+    assert state.active() == [ARMED]
     assert state.take(messages.Fired(ARMED.event_id, 5, 2)) == replace(ARMED, reached=5, fired=2)
     assert state.awaited() is None
     assert state.take(REMOVED) == REMOVED == state.awaited() == state.unrecovered()
-    assert state.active() is None
+    assert state.active() == []
     recovered = replace(REMOVED, recovered_at=27.5, waited_seconds=7.5)
     assert state.take(messages.Recovered(ARMED.event_id, 27.5)) == recovered
     assert state.awaited() is None
     assert state.unrecovered() is None
+
+
+def test_events_that_are_injected_together_are_followed_each_for_itself() -> None:
+    """Those that are armed in their order; then the first whose recovery is open, until all are back."""
+    other = replace(ARMED, event_id="cpu_saturation-2", service="host")
+    state = state_after(ARMED, other)
+    assert state.active() == [ARMED, other]
+    state.take(REMOVED)
+    assert state.active() == [other]
+    gone = replace(other, fired=1, removed_at=20.0)
+    state.take(gone)
+    assert state.active() == []
+    assert state.awaited() == REMOVED
+    state.take(messages.Recovered(ARMED.event_id, 21.0))
+    assert state.awaited() == state.unrecovered() == gone
+    state.take(messages.Recovered(gone.event_id, 22.0))
+    assert state.unrecovered() is None
+
+
+def test_after_an_event_that_never_fired_there_is_nothing_to_recover_from() -> None:
+    """It is neither awaited nor does it keep others from being injected."""
+    state = state_after(ARMED, replace(REMOVED, fired=0))
+    assert (state.active(), state.awaited(), state.unrecovered()) == ([], None, None)
+
+
+def test_several_events_live_side_by_side() -> None:
+    """Each is active, awaited and recovered by itself; the one that was armed first is named first."""
+    other = replace(ARMED, event_id="outage-2", scenario="outage", service="cache")
+    state = state_after(ARMED, other)
+    assert state.active() == [ARMED, other]
+    state.take(messages.Fired(other.event_id, 4, 1))
+    assert [event.fired for event in state.active()] == [0, 1]
+    state.take(replace(other, fired=1, removed_at=20.0))
+    assert state.active() == [ARMED]
+    state.take(REMOVED)
+    assert state.awaited() == REMOVED
+    state.take(messages.Recovered(ARMED.event_id, 21.0))
+    assert state.awaited() == state.unrecovered() == replace(other, fired=1, removed_at=20.0)
+    state.take(messages.Recovered(other.event_id, 22.0))
+    assert state.awaited() is None
 
 
 def test_a_count_that_comes_after_the_removal_is_old() -> None:
@@ -67,17 +123,7 @@ def test_a_removal_and_a_count_may_cross_on_two_threads() -> None:
         if isinstance(record, ChaosEvent):
             stored[record.event_id] = record
 
-    conductor = Conductor(
-        Loopback(),
-        clock=ManualClock(),
-        origin=0.0,
-        duration=1.0,
-        budgets={},
-        disabled={},
-        seed=7,
-        store=store,
-        say=lambda text: None,
-    )
+    conductor = conductor_with(store)
     events = {f"event-{number}": replace(ARMED, event_id=f"event-{number}") for number in range(3000)}
     active: list[str] = ["event-0"]
     over = threading.Event()
@@ -98,10 +144,40 @@ def test_a_removal_and_a_count_may_cross_on_two_threads() -> None:
     assert stored == removed
 
 
+@pytest.mark.usefixtures("eager_threads")
+def test_a_limit_and_a_recovery_may_cross_on_two_threads() -> None:
+    """The store has both in the end, whichever thread was first: its last record is the newest."""
+    stored: dict[str, Record] = {}
+
+    def store(record: Record) -> None:
+        if isinstance(record, ChaosEvent):
+            stored[record.event_id] = record
+
+    conductor = conductor_with(store)
+    events = [replace(REMOVED, event_id=f"event-{number}") for number in range(5000)]
+    for event in events:
+        conductor.take(event)
+    turn = threading.Barrier(2)
+
+    def recover() -> None:
+        for event in events:
+            turn.wait()
+            conductor.take(messages.Recovered(event.event_id, 21.0))
+
+    runner = threading.Thread(target=recover)
+    runner.start()
+    for event in events:
+        turn.wait()
+        conductor.change(event.event_id, limit_seconds=30.0)
+    runner.join()
+    both = [replace(event, recovered_at=21.0, waited_seconds=1.0, limit_seconds=30.0) for event in events]
+    assert list(stored.values()) == list(conductor.state.events.values()) == both
+
+
 def test_an_event_that_is_given_up_stays_unrecovered() -> None:
     """Nobody waits for it, but the suite is still ill."""
     state = state_after(ARMED, REMOVED)
-    assert state.give_up(ARMED.event_id, 140.0) == replace(REMOVED, waited_seconds=120.0)
+    assert state.update_event(ARMED.event_id, waited_seconds=120.0) == replace(REMOVED, waited_seconds=120.0)
     assert state.awaited() is None
     assert state.unrecovered() == replace(REMOVED, waited_seconds=120.0)
 

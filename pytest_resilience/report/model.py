@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pytest_resilience.breakers.records import BreakerResult, Cascade
-from pytest_resilience.chaos.records import ChaosEvent, NotRun, Seam
+from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Seam
 from pytest_resilience.memory.records import Leak
 from pytest_resilience.soak.criteria import Overall, overall
 from pytest_resilience.soak.event_recovery import recovery_of
-from pytest_resilience.soak.evidence import UNREACHED_FIX
+from pytest_resilience.soak.evidence import unreached_fix
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.store.records import Failure, Phase, Tally, Verdict
 from pytest_resilience.store.run_data import RunData
@@ -49,6 +49,7 @@ class CriterionRow:
 class EventRow:
     """An injection; `outcome` is recovered, not recovered, undecided or never fired.
 
+    `reached` and `fired` count what the `seam` says (see ChaosEvent); `metrics` are of the test process.
     `recovery_seconds` is from the removal to recovery, `waited_seconds` the time waited for it in vain.
     """
 
@@ -65,11 +66,15 @@ class EventRow:
     outcome: str
     recovery_seconds: float | None
     waited_seconds: float | None
+    seam: str
+    detail: str
+    observed: str
+    metrics: tuple[EventMetrics, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class UnreachedSeam:
-    """A seam that the suite never calls, so that no fault can fire there."""
+    """A seam that the suite never uses, so that no fault can fire there."""
 
     service: str
     target: str
@@ -78,9 +83,9 @@ class UnreachedSeam:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Of the faults (a scenario on a service) that were possible, how many the run really injected.
+    """Of the faults (a scenario on a target's seam) that were possible, how many the run really injected.
 
-    `never_broken` are the services that no fault hit, though one could have.
+    `never_broken` are the targets that no fault hit, though one could have.
     """
 
     possible: int
@@ -157,7 +162,7 @@ def build(data: RunData) -> Report:
     run, seconds = data.run, data.elapsed
     criteria = tuple(map(_criterion, data.verdicts))
     observed = {row.criterion: row.observed for row in criteria}
-    events = tuple(_event(event, seconds) for event in data.events)
+    events = tuple(_event(event, data) for event in data.events)
     result = overall(data.verdicts, run)
     return Report(
         test_id=run.test_id,
@@ -213,15 +218,17 @@ def _unreached(data: RunData) -> tuple[UnreachedSeam, ...]:
     if baseline is None or baseline.status != "done":
         return ()
     return tuple(
-        UnreachedSeam(one.service, one.target, UNREACHED_FIX) for one in data.seams if not one.reached
+        UnreachedSeam(one.service, one.target, unreached_fix(one.kind))
+        for one in data.seams
+        if not one.reached
     )
 
 
 def _coverage(data: RunData) -> Coverage:
-    injected = {(event.scenario, event.service) for event in data.events if event.fired}
-    possible = {(event.scenario, event.service) for event in data.events}
-    possible |= {(one.scenario, one.service) for one in data.not_run if one.possible}
-    spared = {service for _, service in possible} - {service for _, service in injected}
+    injected = {(event.scenario, event.service, event.seam) for event in data.events if event.fired}
+    possible = {(event.scenario, event.service, event.seam) for event in data.events}
+    possible |= {(one.scenario, one.service, one.seam) for one in data.not_run if one.possible}
+    spared = {service for _, service, _ in possible} - {service for _, service, _ in injected}
     return Coverage(len(possible), len(injected), tuple(sorted(spared)))
 
 
@@ -260,8 +267,8 @@ def _phase(phase: Phase, tallies: Iterable[Tally], elapsed: float) -> PhaseRow:
     )
 
 
-def _event(event: ChaosEvent, elapsed: float) -> EventRow:
-    recovery = recovery_of(event, elapsed)
+def _event(event: ChaosEvent, data: RunData) -> EventRow:
+    recovery = recovery_of(event, data.elapsed)
     back = event.recovered_at is not None
     return EventRow(
         event_id=event.event_id,
@@ -277,6 +284,10 @@ def _event(event: ChaosEvent, elapsed: float) -> EventRow:
         outcome=recovery.outcome if event.fired else "never fired",
         recovery_seconds=recovery.seconds if back and event.fired else None,
         waited_seconds=recovery.seconds if event.fired and not back else None,
+        seam=event.seam,
+        detail=event.detail,
+        observed=event.observed,
+        metrics=tuple(one for one in data.event_metrics if one.event_id == event.event_id),
     )
 
 

@@ -47,10 +47,8 @@ def absent_subjects(
 ) -> dict[Subject, str]:
     """Return what this run cannot do or judge, and why."""
     absent = {subject: f"switched off by {_switch(subject)} = false" for subject in switched_off(settings)}
-    if not any(service.calls for service in services):
-        absent.setdefault(
-            Subject.CHAOS, "no service declares calls" if services else "no service is declared"
-        )
+    if not services:
+        absent.setdefault(Subject.CHAOS, "no service is declared")
     if not breakers:
         absent.setdefault(Subject.BREAKERS, "no circuit breaker is registered")
     if not (breakers and any(service.needs for service in services)):
@@ -82,32 +80,36 @@ def _block(lines: Sequence[str]) -> Iterator[str]:
 
 
 def _services(services: Iterable[Service]) -> list[str]:
-    rows = [(service.name, _calls(service) or "-", ", ".join(service.needs) or "-") for service in services]
-    return table(("service", "calls", "needs"), rows)
+    rows = [(service.name, _seams(service) or "-", ", ".join(service.needs) or "-") for service in services]
+    return table(("service", "seams", "needs"), rows)
 
 
-def _calls(service: Service) -> str:
-    return ", ".join(resolve(call).label for call in service.calls)
+def _seams(service: Service) -> str:
+    endpoint = service.listens_at
+    found = [resolve(call).label for call in service.calls]
+    found += [] if endpoint is None else [f"endpoint {endpoint}"]
+    return ", ".join(found if service.process is None else [*found, "its process"])
 
 
 def _scenarios(plan: Plan) -> list[str]:
     rows = [
         (
-            scenario,
-            service or "-",
-            "can run" if not reason else "cannot run",
-            ". ".join(filter(None, (reason, fix))),
+            one.scenario,
+            one.target,
+            one.seam,
+            "can run" if not one.reason else "cannot run",
+            ". ".join(filter(None, (one.reason, one.fix))),
         )
-        for scenario, service, reason, fix in plan.candidates
+        for one in plan.candidates
     ]
-    return [*table(("scenario", "service", "in this suite", "why"), rows), _room(plan)]
+    return [*table(("scenario", "target", "seam", "in this suite", "why"), rows), _room(plan)]
 
 
 def _room(plan: Plan) -> str:
     """Say how many of the faults that can run fit into the chaos phase."""
     if Subject.CHAOS in plan.absent:
         return f"No fault will be injected: {plan.absent[Subject.CHAOS]}."
-    possible = sum(not reason for _, _, reason, _ in plan.candidates)
+    possible = sum(not one.reason for one in plan.candidates)
     most = int(plan.budgets[PhaseName.CHAOS] // MIN_WINDOW_SECONDS)
     has = f"{PhaseName.CHAOS} has {format_duration(plan.budgets[PhaseName.CHAOS])}"
     least = f"a fault takes at least {format_duration(MIN_WINDOW_SECONDS)}"

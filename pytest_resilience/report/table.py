@@ -1,4 +1,4 @@
-"""Tables of plain text: aligned columns, empty ones left out, the last one wrapped."""
+"""Tables of plain text: aligned columns, empty ones left out, the last one wrapped, below if need be."""
 
 from collections.abc import Sequence
 from textwrap import wrap
@@ -6,6 +6,7 @@ from textwrap import wrap
 WIDTH = 110
 GAP = "  "
 NARROWEST = 40
+BELOW = " " * 4
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> list[str]:
@@ -25,7 +26,15 @@ def _lines(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> 
         for cell, width, from_right in zip(row, widths, right, strict=True)
     )
     begin = "".join(f"{cell}{GAP}" for cell in most)
-    room = max(NARROWEST, WIDTH - len(begin))
-    parts = [last] if right[-1] else wrap(last, room, break_long_words=False, break_on_hyphens=False) or [""]
-    indent = " " * len(begin)
-    return [f"{indent if number else begin}{part}".rstrip() for number, part in enumerate(parts)]
+    if right[-1]:
+        return [f"{begin}{last}".rstrip()]
+    room = WIDTH - len(begin)
+    if room < NARROWEST and len(last.rstrip()) > room:
+        return [begin.rstrip(), *(f"{BELOW}{part}" for part in _wrapped(last, WIDTH - len(BELOW)))]
+    first, *others = _wrapped(last, max(NARROWEST, room))
+    return [f"{begin}{first}".rstrip(), *(f"{' ' * len(begin)}{part}" for part in others)]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Break a text where words end; what somebody may copy is never broken."""
+    return wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from textwrap import wrap
 
+from pytest_resilience.chaos.records import NotRun
 from pytest_resilience.report.model import Coverage, CriterionRow, EventRow, PhaseRow, Report
 from pytest_resilience.report.table import WIDTH, table
 from pytest_resilience.store.records import Failure
@@ -12,6 +13,7 @@ from pytest_resilience.units import counted, format_duration
 
 SEVERITY = ("unmet", "inconclusive", "warning", "met", "not_applicable")
 MOST_EVENTS = 30
+MOST_NOT_RUN = 5
 MOST_FAILURES = 3
 MOST_LINES = 8
 LATE_SECONDS = 3.0
@@ -80,21 +82,27 @@ def _events(events: Sequence[EventRow]) -> list[str]:
     shown = events
     if len(events) > MOST_EVENTS:
         shown = [event for event in events if event.outcome != "recovered"]
-    header = ("event", "scenario", "service", "reached", "fired", "recovered in")
+    header = ("event", "target", "seam", "reached", "fired", "recovered in", "what was done")
     rows = [
         (
             event.event_id,
-            event.scenario,
             event.service,
+            event.seam,
             f"{event.reached:,}",
             f"{event.fired:,}",
             _recovered_in(event),
+            _done(event),
         )
         for event in shown
     ]
     found = table(header, rows, numbers=("reached", "fired"))
     hidden = len(events) - len(shown)
     return [*found, f"{counted(hidden, 'event')} recovered; report.json lists them."] if hidden else found
+
+
+def _done(event: EventRow) -> str:
+    """Say what was done, or who caught the error."""
+    return f"caught in {event.observed}" if event.observed else event.detail
 
 
 def _recovered_in(event: EventRow) -> str:
@@ -113,14 +121,24 @@ def _unreached(report: Report) -> list[str]:
 
 def _not_run(report: Report) -> list[str]:
     """Group what has the same reason."""
-    grouped: dict[str, list[str]] = {}
+    grouped: dict[str, list[NotRun]] = {}
     for one in report.not_run:
-        why = f"{one.reason}. {one.fix}" if one.fix else one.reason
-        grouped.setdefault(why, []).append(
-            f"{one.scenario} on {one.service}" if one.service else one.scenario
-        )
-    block = list(chain.from_iterable(_bullet(f"{', '.join(names)}: {why}") for why, names in grouped.items()))
+        grouped.setdefault(f"{one.reason}. {one.fix}" if one.fix else one.reason, []).append(one)
+    block = list(chain.from_iterable(_bullet(f"{_named(same)}: {why}") for why, same in grouped.items()))
     return ["not run:", *block] if block else []
+
+
+def _named(same: Sequence[NotRun]) -> str:
+    """Name a few; count more by scenario, as report.json has each."""
+    if len(same) <= MOST_NOT_RUN:
+        return ", ".join(f"{one.scenario} on {_target(one)}" for one in same)
+    counts = Counter(one.scenario for one in same)
+    return ", ".join(f"{name} on {counted(number, 'target')}" for name, number in sorted(counts.items()))
+
+
+def _target(one: NotRun) -> str:
+    """Name a target, with its seam where that says more."""
+    return one.service if one.seam in ("", "calls", one.service) else f"{one.service} ({one.seam})"
 
 
 def _bullet(text: str) -> list[str]:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from pytest_resilience.descriptors import exhausted
+from pytest_resilience.errors import StoreError
 from pytest_resilience.soak.criteria import Subject, judge
 from pytest_resilience.soak.criteria_lines import Limit
 from pytest_resilience.store.reader import read
@@ -19,7 +21,7 @@ class AbortWatch:
     Args:
         limits: of all criteria; those with `abort_after` are judged while the run goes on.
         off: subjects that are switched off.
-        load: reads what the run has recorded so far.
+        load: reads what the run has recorded so far; None if that cannot be read now.
         system_percent: returns the use of the machine's memory, in percent.
         now: returns run seconds.
     """
@@ -28,7 +30,7 @@ class AbortWatch:
         self,
         limits: Mapping[str, Limit],
         off: Collection[Subject],
-        load: Callable[[], RunData],
+        load: Callable[[], RunData | None],
         system_percent: Callable[[], float],
         now: Callable[[], float],
     ) -> None:
@@ -53,7 +55,10 @@ class AbortWatch:
     def _criteria(self) -> str:
         if all(limit.abort_after is None for limit in self._limits.values()):
             return ""
-        reasons = map(self._overdue, judge(self._load(), self._limits, self._off))
+        data = self._load()
+        if data is None:
+            return ""
+        reasons = map(self._overdue, judge(data, self._limits, self._off))
         return next(filter(None, reasons), "")
 
     def _overdue(self, verdict: Verdict) -> str:
@@ -67,6 +72,15 @@ class AbortWatch:
         return f"{verdict.criterion} was unmet for {format_duration(grace)}: {verdict.detail}"
 
 
-def loader(database: Path) -> Callable[[], RunData]:
-    """Return a function that reads the run in `database`."""
-    return lambda: read(database)
+def loader(database: Path) -> Callable[[], RunData | None]:
+    """Return a function that reads the run in `database`; None while a fault has taken all descriptors."""
+
+    def load() -> RunData | None:
+        try:
+            return read(database)
+        except StoreError:
+            if exhausted():
+                return None
+            raise
+
+    return load

@@ -1,12 +1,14 @@
-"""The chaos phase: one scenario after the other, each until the suite has recovered."""
+"""The chaos phase: scenarios, alone or some together, each time until the suite has recovered."""
 
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from itertools import count
 from typing import Protocol
 
 from pytest_resilience.chaos.records import NotRun
 from pytest_resilience.soak import messages
+from pytest_resilience.soak.candidates import Candidate
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.recovery import LIMIT_ROUNDS, LIMIT_SECONDS
 from pytest_resilience.soak.script import Script, Until
@@ -24,8 +26,6 @@ PASSES = 3
 STRETCH = 3
 SPARE = 1.5
 
-Pair = tuple[str, str]
-
 
 class Stage(Protocol):
     """What the phase needs of the conductor."""
@@ -36,84 +36,188 @@ class Stage(Protocol):
     def now(self) -> float: ...
     def send(self, message: Message) -> None: ...
     def put(self, record: Record) -> None: ...
+    def change(self, event_id: str, **changes: float) -> None: ...
+    def note(self, text: str) -> None: ...
 
 
 class ChaosPhase:
-    """Injects each (scenario, service) pair, in an order drawn by `rng`, until `end` (run seconds)."""
+    """Injects each candidate, in an order drawn by `rng`, `at_once` together, until `end` (run seconds).
 
-    def __init__(self, stage: Stage, pairs: Sequence[Pair], end: float, rng: random.Random) -> None:
-        self._stage, self._pairs, self._end, self._rng = stage, list(pairs), end, rng
+    With `staying`, no fault is removed before the end, so that only that many can be injected.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        targets: Sequence[Candidate],
+        end: float,
+        rng: random.Random,
+        at_once: int = 1,
+        staying: int | None = None,
+    ) -> None:
+        self._stage, self._targets, self._end, self._rng = stage, list(targets), end, rng
+        self._at_once, self._staying = at_once, staying
         self._began = stage.now()
         self._numbers = count(1)
-        self._ran: set[Pair] = set()
-        share = (end - stage.now()) / (2 * PASSES * max(1, len(pairs)))
+        self._ran: set[Candidate] = set()
+        share = (end - stage.now()) * at_once / (2 * PASSES * max(1, len(targets)))
         self._window = min(MAX_WINDOW_SECONDS, max(MIN_WINDOW_SECONDS, share))
 
     def script(self) -> Script:
-        """Pass over all pairs again and again while there is room; list what never had any."""
+        """Inject while there is room; list what never had any."""
+        began_with_room = self._has_room()
         try:
-            while self._pairs and self._has_room():
-                self._rng.shuffle(self._pairs)
-                for pair in tuple(self._pairs):
-                    if self._has_room():
-                        yield from self._event(*pair)
+            yield from self._passes() if self._staying is None else self._stay(self._staying)
         finally:
-            for pair in sorted(set(self._pairs) - self._ran):
-                self._stage.put(self._not_run(*pair))
+            stayed = began_with_room and self._staying is not None
+            for target in sorted(set(self._targets) - self._ran):
+                self._stage.put(self._too_many(target) if stayed else self._not_run(target))
 
-    def _event(self, scenario: str, service: str) -> Script:
-        event_id = f"{scenario}-{next(self._numbers)}"
+    def _passes(self) -> Script:
+        """Pass over all candidates again and again."""
+        while self._targets and self._has_room():
+            for salvo in salvos(variety(self._shuffled()), self._at_once):
+                if self._has_room():
+                    yield from self._strike(salvo)
+
+    def _stay(self, most: int) -> Script:
+        """Inject as many as may be active at once, and leave them; critical ones only if no other can be."""
+        if not self._has_room():
+            return
+        events: list[str] = []
+        try:
+            together: list[Candidate] = []
+            for target in sorted(variety(self._shuffled()), key=lambda target: target.alone):
+                if may_join(target, together, most) and (event_ids := self._inject(target)):
+                    together.append(target)
+                    events += event_ids
+            yield Until(self._end)
+        finally:
+            self._remove(events)
+        self._await_recovery(events)
+
+    def _shuffled(self) -> list[Candidate]:
+        self._rng.shuffle(self._targets)
+        return list(self._targets)
+
+    def _strike(self, salvo: Sequence[Candidate]) -> Script:
+        """Inject a salvo, remove it after its window, and wait until the suite is back."""
+        events: list[str] = []
+        try:
+            for target in salvo:
+                events += self._inject(target)
+            yield from self._wait_for_hits(events)
+        finally:
+            self._remove(events)
+        self._await_recovery(events)
+        yield Until(self._end, lambda: self._stage.state.awaited() is None)
+
+    def _inject(self, target: Candidate) -> list[str]:
+        """Inject one; return its event, or nothing: what cannot be injected is not tried again."""
+        event_id = f"{target.scenario}-{next(self._numbers)}"
         state = self._stage.state
-        self._stage.send(messages.Inject(event_id, scenario, service))
-        if event_id not in state.events:
-            self._pairs.remove((scenario, service))  # what cannot be injected once is not tried again
-            self._stage.put(NotRun(scenario, service, "; ".join(state.troubles[-1:]), possible=True))
-            return
-        self._ran.add((scenario, service))
-        try:
-            yield from self._strike(event_id)
-        finally:
-            self._stage.send(messages.Remove(event_id))
-        if not state.events[event_id].fired:
-            self._stage.send(messages.Settle(event_id))  # there is nothing to recover from
-            return
-        limit = max(LIMIT_SECONDS, LIMIT_ROUNDS * state.progress.longest_round)
-        self._stage.put(state.update_event(event_id, limit_seconds=limit))
-        yield Until(self._end, lambda: state.awaited() is None)
+        self._stage.send(messages.Inject(event_id, target.scenario, target.target, target.seam))
+        if event_id in state.events:
+            self._ran.add(target)
+            return [event_id]
+        self._targets.remove(target)
+        self._stage.put(not_run(target, "; ".join(state.troubles[-1:])))
+        return []
 
-    def _strike(self, event_id: str) -> Script:
-        """Wait for the window, at least two rounds, and (within reason) until the fault has fired."""
+    def _remove(self, events: Sequence[str]) -> None:
+        """Remove faults, and tell what went wrong with that."""
+        troubles = self._stage.state.troubles
+        known = len(troubles)
+        for event_id in reversed(events):
+            self._stage.send(messages.Remove(event_id))
+        for text in troubles[known:]:
+            self._stage.note(text)
+
+    def _await_recovery(self, events: Iterable[str]) -> None:
+        """Set the limits of what fired; the others are over, as there is nothing to recover from."""
+        state = self._stage.state
+        limit = max(LIMIT_SECONDS, LIMIT_ROUNDS * state.progress.longest_round)
+        for event_id in events:
+            if state.events[event_id].fired:
+                self._stage.change(event_id, limit_seconds=limit)
+            else:
+                self._stage.send(messages.Settle(event_id))
+
+    def _wait_for_hits(self, events: Collection[str]) -> Script:
+        """Wait for the window, at least two rounds, and (within reason) until every fault has fired."""
+        if not events:
+            return
         started, state = self._stage.now(), self._stage.state
         enough_rounds = state.progress.rounds + BEGUN_ROUND + MIN_WINDOW_ROUNDS
 
         def struck() -> bool:
             waited = self._stage.now() >= started + self._window
-            return waited and state.progress.rounds >= enough_rounds and state.events[event_id].fired > 0
+            fired = all(state.events[event_id].fired > 0 for event_id in events)
+            return waited and state.progress.rounds >= enough_rounds and fired
 
         yield Until(min(self._end, started + STRETCH * self._needed()), struck)
 
     def _needed(self) -> float:
-        """Return the seconds that one event takes: its window and the first whole round after it."""
+        """Return the seconds that one salvo takes: its window and the first whole round after it."""
         longest = self._stage.state.progress.longest_round
         whole_round = (BEGUN_ROUND + 1) * longest
         return max(self._window, (BEGUN_ROUND + MIN_WINDOW_ROUNDS) * longest) + whole_round
 
     def _has_room(self) -> bool:
-        """Tell whether one more event fits in; into a suite that is still ill it would prove nothing."""
+        """Tell whether one more salvo fits in; into a suite that is still ill it would prove nothing."""
         recovered = self._stage.state.unrecovered() is None
         return recovered and self._stage.now() + self._needed() <= self._end
 
-    def _not_run(self, scenario: str, service: str) -> NotRun:
+    def _not_run(self, target: Candidate) -> NotRun:
         ill = self._stage.state.unrecovered()
         if ill:
-            reason = f"the suite had not recovered from {ill.event_id}"
-            return NotRun(scenario, service, reason, possible=True)
-        reason = "no room in the budget of CHAOS_INJECTION"
-        return NotRun(scenario, service, reason, self._more_room(), possible=True)
+            return not_run(target, f"the suite had not recovered from {ill.event_id}")
+        return not_run(target, "no room in the budget of CHAOS_INJECTION", self._more_room())
+
+    def _too_many(self, target: Candidate) -> NotRun:
+        reason = (
+            f"no room beside the faults that stay until the end of CHAOS_INJECTION (at most {self._staying})"
+        )
+        return not_run(target, reason, "Set resilience_auto_recovery = true.")
 
     def _more_room(self) -> str:
         """Say what would be enough: a budget, and the soak that has it."""
-        needed = SPARE * self._needed() * len(self._pairs)
+        needed = SPARE * self._needed() * len(list(salvos(variety(self._targets), self._at_once)))
         share = (self._end - self._began) / self._stage.duration
         soak = f"--soak-duration={format_duration(needed / share)}" if share else "a longer soak"
         return f"Use {soak}, or CHAOS_INJECTION = {format_duration(needed)} in soak_phases."
+
+
+def variety(targets: Iterable[Candidate]) -> list[Candidate]:
+    """Reorder so that each scenario comes once before any comes again: most kinds find room."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for target in targets:
+        turns.append((seen[target.scenario], target))
+        seen[target.scenario] += 1
+    return [target for _, target in sorted(turns, key=lambda turn: turn[0])]
+
+
+def salvos(targets: Sequence[Candidate], at_once: int) -> Iterable[Sequence[Candidate]]:
+    """Yield what is injected together: never two scenarios on one target, and a critical one alone."""
+    left = list(targets)
+    while left:
+        salvo = [left.pop(0)]
+        for other in tuple(left):
+            if may_join(other, salvo, at_once):
+                salvo.append(other)
+                left.remove(other)
+        yield salvo
+
+
+def may_join(one: Candidate, others: Sequence[Candidate], at_once: int) -> bool:
+    """Tell whether one may be injected while the others are active."""
+    if not others:
+        return True
+    room = len(others) < at_once and not one.alone
+    return room and not any(other.alone or other.target == one.target for other in others)
+
+
+def not_run(target: Candidate, reason: str, fix: str = "") -> NotRun:
+    """Return the record of a scenario that could have acted and was not injected."""
+    return NotRun(target.scenario, target.target, reason, fix, possible=True, seam=target.seam)

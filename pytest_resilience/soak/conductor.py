@@ -12,9 +12,10 @@ from dataclasses import replace
 from pytest_resilience.chaos.records import NotRun, Seam
 from pytest_resilience.clock import Clock
 from pytest_resilience.soak import messages
-from pytest_resilience.soak.chaos_phase import ChaosPhase
+from pytest_resilience.soak.candidates import Candidate
+from pytest_resilience.soak.chaos_phase import ChaosPhase, not_run
 from pytest_resilience.soak.checkpoints import PLACES_AFTER, PLACES_BEFORE, due_times
-from pytest_resilience.soak.evidence import UNREACHED_FIX
+from pytest_resilience.soak.evidence import unreached_fix
 from pytest_resilience.soak.link import Link
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.phases import PHASES, PhaseName
@@ -35,6 +36,7 @@ class Conductor:
         duration: of the whole run, in seconds.
         budgets: seconds of each timed phase.
         disabled: phases that are switched off, and the option that did it.
+        staying: how many faults stay until the end of the chaos phase; None removes each after its window.
         store: keeps a record.
         say: shows the user a line.
     """
@@ -48,13 +50,14 @@ class Conductor:
         duration: float,
         budgets: Mapping[PhaseName, float],
         disabled: Mapping[PhaseName, str],
+        staying: int | None = None,
         seed: int,
         store: Callable[[Record], None],
         say: Callable[[str], None],
     ) -> None:
         self._link, self._clock, self._store, self._say = link, clock, store, say
         self.duration, self._budgets, self._disabled = duration, budgets, disabled
-        self._random = random.Random(f"chaos:{seed}")
+        self._staying, self._random = staying, random.Random(f"chaos:{seed}")
         self._origin = origin
         self._ends: dict[PhaseName, float] = {}
         self._unreached: list[Seam] = []
@@ -76,6 +79,11 @@ class Conductor:
 
     def put(self, record: Record) -> None:
         self._store(record)
+
+    def change(self, event_id: str, **changes: float) -> None:
+        """Change an event; in the store too, before anything newer about it."""
+        with self._taking:
+            self._store(self.state.update_event(event_id, **changes))
 
     def note(self, text: str) -> None:
         """Show a line to the user and keep it in the run's log."""
@@ -104,7 +112,7 @@ class Conductor:
         patience = PATIENCE * max(LIMIT_SECONDS, LIMIT_ROUNDS * self.state.progress.longest_round)
         if self.now() - event.removed_at > patience:
             self.send(messages.Settle(event.event_id))
-            self.put(self.state.give_up(event.event_id, self.now()))
+            self.change(event.event_id, waited_seconds=self.now() - event.removed_at)
 
     def enter(self, name: PhaseName) -> None:
         """Begin a phase."""
@@ -155,7 +163,7 @@ class Conductor:
         declared = self.state.declared
         if declared is None:
             return ""
-        if name is PhaseName.CHAOS and not self._pairs():
+        if name is PhaseName.CHAOS and not self._targets():
             return "no declared service has a seam that a scenario can use: see resilience_services"
         if name in (PhaseName.BREAKERS, PhaseName.CASCADES) and not declared.breakers:
             return "no circuit breaker is registered: see resilience_breakers"
@@ -200,22 +208,32 @@ class Conductor:
             self.note(f"the suite never reaches {seam.target} of {seam.service}: no fault can fire there")
 
     def _chaos(self) -> Script:
-        for scenario, service, reason, fix in self._candidates():
-            if reason:
-                self.put(NotRun(scenario, service, reason, fix))
-        reached = {seam.service for seam in self.state.seams if seam not in self._unreached}
-        for scenario, service in self._pairs():
-            if service not in reached:
-                reason = f"the suite never reaches {service}"
-                self.put(NotRun(scenario, service, reason, UNREACHED_FIX, possible=True))
-        pairs = [(scenario, service) for scenario, service in self._pairs() if service in reached]
-        yield from ChaosPhase(self, pairs, self._ends[PhaseName.CHAOS], self._random).script()
+        declared, end = self.state.declared, self._ends[PhaseName.CHAOS]
+        assert declared is not None  # INITIALIZATION waits for it
+        for one in self._candidates():
+            if one.reason:
+                self.put(NotRun(one.scenario, one.target, one.reason, one.fix, seam=one.seam))
+        reached = [target for target in self._targets() if self._is_reached(target)]
+        for target in self._targets():
+            if target not in reached:
+                reason = f"the suite never reaches the {target.seam} of {target.target}"
+                self.put(not_run(target, reason, unreached_fix(target.seam)))
+        at_once = declared.at_once
+        yield from ChaosPhase(self, reached, end, self._random, at_once, self._staying).script()
 
-    def _candidates(self) -> tuple[tuple[str, str, str, str], ...]:
-        return self.state.declared.candidates if self.state.declared else ()
+    def _is_reached(self, target: Candidate) -> bool:
+        """Tell whether the suite used the seam while it was watched, or nobody can watch it."""
+        seams = [
+            seam for seam in self.state.seams if (seam.service, seam.kind) == (target.target, target.seam)
+        ]
+        return not seams or any(seam not in self._unreached for seam in seams)
 
-    def _pairs(self) -> list[tuple[str, str]]:
-        return [(scenario, service) for scenario, service, reason, _ in self._candidates() if not reason]
+    def _candidates(self) -> list[Candidate]:
+        declared = self.state.declared
+        return [Candidate(*fields) for fields in declared.candidates] if declared else []
+
+    def _targets(self) -> list[Candidate]:
+        return [candidate for candidate in self._candidates() if not candidate.reason]
 
     def _task(self, command: messages.VerifyBreakers | messages.RunCascades) -> Script:
         done = type(command).__name__

@@ -7,14 +7,18 @@ from statistics import fmean
 from typing import TypeAlias
 
 from pytest_resilience.breakers.records import BreakerResult, Cascade
+from pytest_resilience.chaos.seams import SeamKind
 from pytest_resilience.soak.event_recovery import EventRecovery, describe_event, recovery_of
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.recovery import longest_median
 from pytest_resilience.store.records import Tally
 from pytest_resilience.store.run_data import RunData
-from pytest_resilience.units import format_duration
+from pytest_resilience.units import counted, format_duration
 
-UNREACHED_FIX = "Call it in a soak test, or take it out of Service(calls=[…])."
+UNREACHED_FIXES = {
+    SeamKind.CALLS.value: "Call it in a soak test, or take it out of Service(calls=[…]).",
+    SeamKind.ENDPOINT.value: "Connect the code to the fixture service_address instead of the endpoint.",
+}
 MOST_SERVICES_DOWN = 5
 MOST_NAMED = 5
 FEWEST_ITERATIONS = 5
@@ -51,6 +55,11 @@ Evidence: TypeAlias = Finding | Missing
 def known(value: float, fact: str, because: str = "", *, fades: bool = False) -> Finding:
     """Return a finding whose value is certain."""
     return Finding(value, value, fact, because, fades)
+
+
+def unreached_fix(seam: str) -> str:
+    """Say what to do about a kind of seam that the suite never reaches."""
+    return UNREACHED_FIXES.get(seam, "")
 
 
 # The suite
@@ -138,7 +147,7 @@ def injection_seconds(data: RunData) -> Evidence:
     if not data.events:
         return Missing(_nothing_fired(data))
     slowest = max(data.events, key=lambda event: event.injection_seconds)
-    fact = f"slowest of {len(data.events)} injections: {describe_event(slowest)}"
+    fact = f"slowest of {counted(len(data.events), 'injection')}: {describe_event(slowest)}"
     return known(slowest.injection_seconds, f"{fact} in {format_duration(slowest.injection_seconds)}")
 
 
@@ -148,13 +157,15 @@ def fired_events(data: RunData) -> list[EventRecovery]:
 
 
 def _nothing_fired(data: RunData) -> str:
-    unreached = [f"{seam.target} of {seam.service}" for seam in data.seams if not seam.reached]
+    unreached = [seam for seam in data.seams if not seam.reached]
     if unreached and _is_done(data, PhaseName.BASELINE):
-        return f"no fault fired: the suite never reaches {_listed(unreached)}. {UNREACHED_FIX}"
+        named = _listed(f"{seam.target} of {seam.service}" for seam in unreached)
+        fixes = " ".join(dict.fromkeys(unreached_fix(seam.kind) for seam in unreached))
+        return f"no fault fired: the suite never reaches {named}. {fixes}"
     if data.events:
-        reached = sum(event.reached for event in data.events)
+        reached = counted(sum(event.reached for event in data.events), "time")
         named = _listed(map(describe_event, data.events))
-        return f"no fault fired: {named} reached {reached} calls. Give CHAOS_INJECTION more time."
+        return f"no fault fired: {named} reached {reached}. Give CHAOS_INJECTION more time."
     if not _is_done(data, PhaseName.CHAOS):
         return f"no fault was injected: {_why_not(data, PhaseName.CHAOS)}"
     why = dict.fromkeys(f"{one.reason}. {one.fix}" for one in data.not_run if one.service and one.fix)

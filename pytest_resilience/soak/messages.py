@@ -32,11 +32,12 @@ class WatchSeams:
 
 @dataclass(frozen=True, slots=True)
 class Inject:
-    """Inject a scenario on a service."""
+    """Inject a scenario on a target, at one of its seams."""
 
     event_id: str
     scenario: str
-    service: str
+    target: str
+    seam: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +78,16 @@ Command: TypeAlias = EnterPhase | WatchSeams | Inject | Remove | Settle | Verify
 class Declared:
     """The first round is over: what the suite declares.
 
-    `edges` counts the topology's; `candidates` are (scenario, service, why it cannot run there or "", fix).
+    `edges` counts the topology's; `candidates` are the fields of each Candidate, `at_once` is how many
+    scenarios the intensity injects together.
     """
 
     tests: tuple[str, ...]
     services: tuple[str, ...]
     breakers: tuple[str, ...]
     edges: int
-    candidates: tuple[tuple[str, str, str, str], ...]
+    candidates: tuple[tuple[str, ...], ...]
+    at_once: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class PhaseKind:
 PHASES = (
     PhaseKind(PhaseName.INITIALIZATION, 0.0, "run each soak test once, learn the declared services"),
     PhaseKind(PhaseName.BASELINE, 0.10, "measure the steady state; arm every seam without firing"),
-    PhaseKind(PhaseName.CHAOS, 0.35, "inject one scenario after the other and measure recovery"),
+    PhaseKind(PhaseName.CHAOS, 0.35, "inject scenarios, one or some at a time, and measure recovery"),
     PhaseKind(PhaseName.BREAKERS, 0.05, "verify the registered circuit breakers"),
     PhaseKind(PhaseName.CASCADES, 0.05, "fail a service under breakers on every edge of the topology"),
     PhaseKind(PhaseName.MEMORY, 0.35, "loop without faults and watch memory"),

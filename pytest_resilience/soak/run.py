@@ -22,13 +22,14 @@ from pytest_resilience.soak.link import Loopback
 from pytest_resilience.soak.live import Now
 from pytest_resilience.soak.memory_evidence import leak_verdict
 from pytest_resilience.soak.messages import Message
+from pytest_resilience.soak.news import News, Tell
 from pytest_resilience.soak.phases import PhaseName, divide, parse_budgets
 from pytest_resilience.soak.runner import Runner, Suite, World
 from pytest_resilience.soak.tasks import soak_tasks
 from pytest_resilience.store.codec import KINDS
 from pytest_resilience.store.layout import RunFolder
 from pytest_resilience.store.reader import read
-from pytest_resilience.store.records import Run
+from pytest_resilience.store.records import Record, Run
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.store.run_store import RunStore
 
@@ -50,6 +51,7 @@ class SoakRun:
         command: repeats the run.
         say: shows the user a line; may be called on any thread.
         between: called between two iterations, on the tests' thread.
+        tell: told of each change of an event, on the tests' thread too.
     """
 
     def __init__(
@@ -64,7 +66,9 @@ class SoakRun:
         command: str,
         say: Callable[[str], None],
         between: Callable[[], None],
+        tell: Tell = lambda event, change: None,
     ) -> None:
+        self._news = News(tell)
         self._settings, self._folder, self._clock, self._origin = settings, folder, clock, clock.now()
         self._limits, self._off = limits_of(settings), switched_off(settings)
         self._run = describe(settings, folder.test_id, began, command)
@@ -93,13 +97,24 @@ class SoakRun:
             duration=duration,
             budgets=divide(duration, parse_budgets(settings.phase_lines)),
             disabled={name: f"resilience_{field} = false" for name, field in switches.items()},
+            staying=None if settings.auto_recovery else settings.max_concurrent_chaos,
             seed=self._run.seed,
-            store=self._store.put,
+            store=self._keep,
             say=say,
         )
 
+    def _keep(self, record: Record) -> None:
+        if isinstance(record, ChaosEvent):
+            self._news.take(record)
+        self._store.put(record)
+
     def _make_runner(self, link: Loopback, suite: Suite, world: World, between: Callable[[], None]) -> Runner:
         seed = self._run.seed
+
+        def rest() -> None:
+            self._news.tell_all()
+            between()
+
         return Runner(
             suite,
             world,
@@ -108,7 +123,7 @@ class SoakRun:
             origin=self._origin,
             seed=seed,
             tasks=soak_tasks(self._clock, seed),
-            between=between,
+            between=rest,
         )
 
     def _make_watch(self) -> AbortWatch:
@@ -136,7 +151,6 @@ class SoakRun:
     def now(self) -> Now:
         """Return where the soak is."""
         state = self._conductor.state
-        event = state.active()
         return Now(
             phase=self._runner.phase,
             elapsed=self._conductor.now(),
@@ -144,7 +158,7 @@ class SoakRun:
             iterations=self._runner.iterations,
             failures=state.progress.failures,
             failures_outside=state.progress.failures_outside,
-            fault=f"{event.scenario} on {event.service}" if event else "",
+            fault=", ".join(f"{event.scenario} on {event.service}" for event in state.active()),
             rss=state.rss,
         )
 
@@ -166,6 +180,7 @@ class SoakRun:
         self._runner.stop()
         self._leader.cancel()
         self._runner.flush()
+        self._news.tell_all()
 
     def analyse(self, interruption: str = "") -> None:
         """Judge the criteria; `interruption` says what ended the loop before its time."""

@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pytest_resilience.chaos.engine import Chaos, Injection, Watch
 from pytest_resilience.clock import Clock
-from pytest_resilience.errors import ResilienceError
+from pytest_resilience.errors import ResilienceError, ScenarioError
 from pytest_resilience.services import Service
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.candidates import candidates
@@ -87,7 +88,7 @@ class Runner:
         self._stopping = threading.Event()
         self._seams: Watch | None = None
         self._injections: dict[str, Injection] = {}
-        self._recovery: tuple[str, RecoveryWatch] | None = None
+        self._recovering: dict[str, RecoveryWatch] = {}
         self._task: Message | None = None
         self._checkpoints = Checkpoints()
         self._next_flush = self._longest_round = 0.0
@@ -125,20 +126,21 @@ class Runner:
         return self._clock.now() - self._origin
 
     def _declared(self) -> messages.Declared:
-        services = self._world.services
+        services, chaos = self._world.services, self._world.chaos
         return messages.Declared(
             tests=tuple(self._suite.tests),
             services=tuple(services),
             breakers=tuple(self._world.breakers),
             edges=sum(len(service.needs) for service in services.values()),
-            candidates=tuple(candidates(services.values())),
+            candidates=tuple(candidates(services.values(), chaos.soaked)) if chaos else (),
+            at_once=chaos.at_once if chaos else 1,
         )
 
     # The loop
 
     def _round(self, order: Sequence[str], afterwards: str) -> None:
         started = self._now()
-        recovery = self._recovery
+        recovering = tuple(self._recovering.items())
         outcomes = []
         for test, following in zip(order, (*order[1:], afterwards), strict=True):
             if self._stopping.is_set():
@@ -147,8 +149,8 @@ class Runner:
             self._rest()
         self._completed_rounds += 1
         self._longest_round = max(self._longest_round, self._now() - started)
-        if recovery is not None and recovery is self._recovery:
-            self._judge_recovery(*recovery, started, outcomes)
+        for event_id, watch in recovering:
+            self._judge_recovery(event_id, watch, started, outcomes)
 
     def _iterate(self, test: str, following: str) -> Outcome:
         began_in, started = self._phase, self._now()
@@ -164,9 +166,8 @@ class Runner:
     def _judge_recovery(
         self, event_id: str, watch: RecoveryWatch, started: float, outcomes: Sequence[tuple[str, Outcome]]
     ) -> None:
-        if watch.round_recovers(started, outcomes):
+        if watch.round_recovers(started, outcomes) and self._recovering.pop(event_id, None) is watch:
             self._windows.close(event_id, started)
-            self._recovery = None
             self._link.send(messages.Recovered(event_id, started))
 
     def _rest(self) -> None:
@@ -186,8 +187,15 @@ class Runner:
         for record in self._telemetry.drain():
             self._link.send(record)
         for event_id, injection in list(self._injections.items()):
-            self._link.send(messages.Fired(event_id, injection.reached, injection.fired))
+            self._count(event_id, injection)
         self._link.send(self._progress())
+
+    def _count(self, event_id: str, injection: Injection) -> None:
+        """Tell what a fault has done so far; if the supervisor lost it, its removal will say so."""
+        injection.settle()
+        with suppress(ScenarioError):
+            touched = injection.touched
+            self._link.send(messages.Fired(event_id, touched.reached, touched.fired))
 
     def _progress(self) -> messages.Progress:
         telemetry = self._telemetry
@@ -226,12 +234,12 @@ class Runner:
                 self._phase = phase
             case messages.WatchSeams(active):
                 self._watch_seams(active)
-            case messages.Inject(event_id, scenario, service):
-                self._inject(event_id, scenario, service)
+            case messages.Inject():
+                self._inject(command)
             case messages.Remove(event_id):
                 self._remove(event_id)
             case messages.Settle(event_id):
-                self._recovery = None
+                self._recovering.pop(event_id, None)
                 self._windows.close(event_id, self._now())
             case messages.Stop():
                 self.stop()
@@ -250,25 +258,38 @@ class Runner:
             for seam in seams:
                 self._link.send(seam)
 
-    def _inject(self, event_id: str, scenario: str, service: str) -> None:
+    def _inject(self, wanted: messages.Inject) -> None:
+        event_id = wanted.event_id
         if self._world.chaos is None or self._stopping.is_set():
             return
         self._windows.open(event_id, self._now())
         try:
-            injection = self._world.chaos.inject(scenario, service, must_fire=False)
+            injection = self._world.chaos.inject(
+                wanted.scenario, wanted.target, seam=wanted.seam, must_fire=False
+            )
         except ResilienceError:
             self._windows.forget(event_id)
             raise
         self._injections[event_id] = injection
-        self._link.send(replace(injection.record(self._origin), event_id=event_id))
+        self._report(event_id, injection)
 
     def _remove(self, event_id: str) -> None:
         injection = self._injections.pop(event_id, None)
         if injection is None:
             return
-        injection.remove()
-        self._recovery = (event_id, RecoveryWatch(self._now(), self._limits()))
+        try:
+            injection.remove()
+        except ResilienceError as failure:
+            self._link.send(messages.Trouble(str(failure)))
+            injection.remove()  # asked again, the supervisor tries again, or there is nothing left to undo
+        self._recovering[event_id] = RecoveryWatch(self._now(), self._limits())
+        self._report(event_id, injection)
+
+    def _report(self, event_id: str, injection: Injection) -> None:
+        """Tell what an event is, under the conductor's name for it."""
         self._link.send(replace(injection.record(self._origin), event_id=event_id))
+        for metrics in injection.metrics:
+            self._link.send(replace(metrics, event_id=event_id))
 
     def _limits(self) -> Mapping[str, float]:
         """Return the longest latency of each test in the steady state; a test without a baseline has none."""

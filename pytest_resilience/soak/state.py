@@ -81,13 +81,9 @@ class RunnerState:
         events = list(self.events.values())
         return [event for event in events if event.removed_at is not None and event.fired]
 
-    def give_up(self, event_id: str, now: float) -> ChaosEvent:
-        """Close an event that did not recover."""
-        return self.update_event(event_id, waited_seconds=self._since(event_id, now))
-
-    def active(self) -> ChaosEvent | None:
-        """Return the event whose fault is armed."""
-        return next((event for event in list(self.events.values()) if event.removed_at is None), None)
+    def active(self) -> list[ChaosEvent]:
+        """Return the events whose faults are armed."""
+        return [event for event in list(self.events.values()) if event.removed_at is None]
 
     def _since(self, event_id: str, at: float) -> float:
         removed_at = self.events[event_id].removed_at

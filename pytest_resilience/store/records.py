@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from pytest_resilience.breakers.records import BreakerResult, Cascade, Transition
-from pytest_resilience.chaos.records import ChaosEvent, NotRun, Seam
+from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Seam
 from pytest_resilience.memory.records import Leak, Observer, Sample
 
 
@@ -107,6 +107,7 @@ Record: TypeAlias = (
     | Note
     | Seam
     | ChaosEvent
+    | EventMetrics
     | NotRun
     | BreakerResult
     | Transition

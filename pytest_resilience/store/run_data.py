@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pytest_resilience.breakers.records import BreakerResult, Cascade, Transition
-from pytest_resilience.chaos.records import ChaosEvent, NotRun, Seam
+from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Seam
 from pytest_resilience.errors import StoreError
 from pytest_resilience.memory.records import Leak, Observer, Sample
 from pytest_resilience.store.records import Failure, Note, Phase, Record, Run, Tally, Verdict
@@ -25,6 +25,7 @@ class RunData:
     notes: tuple[Note, ...] = ()
     seams: tuple[Seam, ...] = ()
     events: tuple[ChaosEvent, ...] = ()
+    event_metrics: tuple[EventMetrics, ...] = ()
     not_run: tuple[NotRun, ...] = ()
     breaker_results: tuple[BreakerResult, ...] = ()
     transitions: tuple[Transition, ...] = ()
@@ -72,6 +73,7 @@ def gather(records: Iterable[Record]) -> RunData:
         notes=_of(Note, everything),
         seams=_of(Seam, everything),
         events=_of(ChaosEvent, everything),
+        event_metrics=_of(EventMetrics, everything),
         not_run=_of(NotRun, everything),
         breaker_results=_of(BreakerResult, everything),
         transitions=_of(Transition, everything),

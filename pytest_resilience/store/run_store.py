@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from pytest_resilience.descriptors import exhausted
 from pytest_resilience.errors import StoreError
 from pytest_resilience.store.connection import create, fold_journal, open_to_write
 from pytest_resilience.store.records import Note, Record
@@ -15,6 +16,10 @@ from pytest_resilience.store.run_log import RunLog
 from pytest_resilience.store.schema import TABLES, row
 
 COMMIT_SECONDS = 0.25
+
+_DESCRIPTOR_CHECK_SECONDS = 0.05
+_PATIENCE_SECONDS = 10.0
+"""Faults are removed before anybody waits for the file: descriptors that are missing then were leaked."""
 
 _ALIVE_CHECK_SECONDS = 0.1
 _WRITE = {table.kind: table.write for table in TABLES}
@@ -44,6 +49,7 @@ class RunStore:
         self._queue: SimpleQueue[Record | _Barrier] = SimpleQueue()
         self._failure: Exception | None = None
         self._closed = False
+        self._awaited_since = float("inf")
         self._thread = threading.Thread(target=self._work, name="resilience-store", daemon=True)
         self._thread.start()
 
@@ -77,10 +83,11 @@ class RunStore:
             ) from self._failure
 
     def _wait_for(self, barrier: _Barrier) -> None:
+        self._awaited_since = time.monotonic()
         self._queue.put(barrier)
-        while not barrier.wait(_ALIVE_CHECK_SECONDS):
-            if not self._thread.is_alive():
-                return
+        while not barrier.wait(_ALIVE_CHECK_SECONDS) and self._thread.is_alive():
+            pass
+        self._awaited_since = float("inf")
 
     def _work(self) -> None:
         try:
@@ -95,12 +102,24 @@ class RunStore:
         """Commit the next batch; tell whether there may be another."""
         records, barrier = self._next_batch()
         if records:
-            _commit(connection, records)
+            self._commit(connection, records)
             self._log.write(record for record in records if isinstance(record, Note))
         if barrier is None:
             return True
         barrier.set()
         return not barrier.last
+
+    def _commit(self, connection: sqlite3.Connection, records: Sequence[Record]) -> None:
+        """Commit all records; while a fault has taken the process's descriptors, wait until they are back."""
+        while True:
+            starved = exhausted()
+            try:
+                return _commit(connection, records)
+            except sqlite3.OperationalError:
+                in_vain = time.monotonic() - self._awaited_since > _PATIENCE_SECONDS
+                if in_vain or not (starved or exhausted()):  # the fault may have ended in between
+                    raise
+            time.sleep(_DESCRIPTOR_CHECK_SECONDS)
 
     def _next_batch(self) -> tuple[list[Record], _Barrier | None]:
         """Wait for something to come, then take what follows until it is time to commit."""
@@ -120,7 +139,13 @@ class RunStore:
 
 
 def _commit(connection: sqlite3.Connection, records: Sequence[Record]) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    for record in records:
-        connection.execute(_WRITE[type(record)], row(record))
-    connection.execute("COMMIT")
+    """Commit all records, or none."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for record in records:
+            connection.execute(_WRITE[type(record)], row(record))
+        connection.execute("COMMIT")
+    except sqlite3.OperationalError:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
