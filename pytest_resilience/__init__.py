@@ -7,43 +7,69 @@ from pytest_resilience._version import __version__
 
 if TYPE_CHECKING:
     from pytest_resilience.breakers.verify import BreakerReport as BreakerReport
+    from pytest_resilience.chaos import faults as faults
     from pytest_resilience.chaos.engine import Chaos as Chaos
+    from pytest_resilience.chaos.fault_plans import FaultPlan as FaultPlan
     from pytest_resilience.chaos.injection import Injection as Injection
+    from pytest_resilience.chaos.network import toxics as toxics
+    from pytest_resilience.chaos.outside import Address as Address
+    from pytest_resilience.chaos.plan_search import fault_plans as fault_plans
+    from pytest_resilience.chaos.records import ChaosEvent as ChaosEvent
+    from pytest_resilience.chaos.scenario import CustomScenario as CustomScenario
     from pytest_resilience.chaos.triggers import every as every
     from pytest_resilience.chaos.triggers import first as first
     from pytest_resilience.chaos.triggers import nth as nth
+    from pytest_resilience.chaos.triggers import share as share
     from pytest_resilience.chaos.triggers import window as window
     from pytest_resilience.errors import ResilienceError as ResilienceError
     from pytest_resilience.services import Service as Service
 
 _HOMES = {
+    "Address": "chaos.outside",
     "BreakerReport": "breakers.verify",
     "Chaos": "chaos.engine",
+    "ChaosEvent": "chaos.records",
+    "CustomScenario": "chaos.scenario",
+    "FaultPlan": "chaos.fault_plans",
     "Injection": "chaos.injection",
     "ResilienceError": "errors",
     "Service": "services",
     "every": "chaos.triggers",
+    "fault_plans": "chaos.plan_search",
     "first": "chaos.triggers",
     "nth": "chaos.triggers",
+    "share": "chaos.triggers",
     "window": "chaos.triggers",
 }
 
+_MODULES = {"faults": "chaos.faults", "toxics": "chaos.network.toxics"}
+
 __all__ = [
+    "Address",
     "BreakerReport",
     "Chaos",
+    "ChaosEvent",
+    "CustomScenario",
+    "FaultPlan",
     "Injection",
     "ResilienceError",
     "Service",
     "__version__",
     "every",
+    "fault_plans",
+    "faults",
     "first",
     "nth",
+    "share",
+    "toxics",
     "window",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: importing the package alone costs nothing."""
+    if name in _MODULES:
+        return import_module(f"{__name__}.{_MODULES[name]}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

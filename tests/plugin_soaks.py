@@ -72,6 +72,9 @@ def test_plain():
 """
 NO_MEMORY = "resilience_enable_memory_monitoring = false\n"
 NO_CHAOS = "resilience_enable_chaos_testing = false\n"
+HOST_SCENARIOS = ("memory_pressure", "cpu_saturation", "resource_exhaustion")
+NO_HOST = "".join(["resilience_scenarios =\n", *(f"    not {name}\n" for name in HOST_SCENARIOS)])
+"""For runs side by side: they would slow each other."""
 MOSTLY_CHAOS = "soak_phases =\n    CHAOS_INJECTION = 70%\n"
 
 

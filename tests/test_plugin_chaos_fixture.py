@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
-from plugin_soaks import Finished, Project, run_together
+from plugin_soaks import Finished, Project, run, run_together
 
 SHOP = """
 import asyncio
@@ -221,7 +222,7 @@ def test_faults_are_real_and_end_with_the_test(runs: Mapping[str, Finished], way
     assert "SKIPPED [1] test_shop.py" in run.output
 
 
-@pytest.mark.parametrize("message", set(FAIL.values()))
+@pytest.mark.parametrize("message", sorted(set(FAIL.values())))
 def test_a_failure_says_what_is_wrong(runs: Mapping[str, Finished], message: str) -> None:
     """Wrong names and values are told with the nearest right one; a fault that never fired, with why."""
     assert message in runs["alone"].output
@@ -249,3 +250,29 @@ def test_the_fixture_says_nothing_else(runs: Mapping[str, Finished]) -> None:
     assert "= resilience =" not in runs["alone"].output
     assert "INTERNALERROR" not in runs["alone"].output
     assert not runs["alone"].soaked
+
+
+STAYS = """
+import time
+import shop
+
+def test_stays(chaos):
+    injection = chaos.inject("latency_spike", "odds", delay=0.001, duration=0.01)
+    time.sleep(0.2)
+    assert injection.active is {stays}
+    injection.remove()
+    assert not injection.active
+    shop.fetch("game-1")
+    assert injection.reached == 0
+    injection.must_fire = False
+"""
+
+
+@pytest.mark.parametrize(("value", "stays"), [("false", True), ("true", False)])
+def test_without_auto_recovery_a_fault_stays_beyond_its_duration(
+    tmp_path: Path, value: str, stays: bool
+) -> None:
+    """The setting is for ordinary tests, too; whoever removes the fault is still obeyed."""
+    ini = f"resilience_auto_recovery = {value}\n"
+    ended = run(tmp_path / "shop", Project((), ini, {**FILES, "test_shop.py": STAYS.format(stays=stays)}))
+    assert ended.code == 0, ended.output

@@ -47,8 +47,10 @@ def test_fetch():
 
 
 def budgets(baseline: str, chaos: str, recovery: str = "0.1s") -> str:
+    """Return the settings of a soak that is judged alike on a busy machine."""
     return (
-        f"{NO_MEMORY}soak_phases =\n    BASELINE_ESTABLISHMENT = {baseline}\n"
+        f"{NO_MEMORY}resilience_criteria =\n    injection_seconds < 9\n"
+        f"soak_phases =\n    BASELINE_ESTABLISHMENT = {baseline}\n"
         f"    CHAOS_INJECTION = {chaos}\n    RECOVERY_VALIDATION = {recovery}\n"
     )
 
@@ -152,10 +154,10 @@ def test_an_interrupted_soak_leaves_a_report_and_nothing_else(
 
 def test_an_event_that_was_cut_off_is_no_success(runs: Mapping[str, "Future[Finished]"]) -> None:
     """The fault was removed, but whether the suite recovers from it was not seen."""
-    (event,) = runs["active fault"].result().report["events"]
-    assert event["fired"] > 0
-    assert event["removed_at"] is not None
-    assert event["outcome"] == "undecided"
+    events = [event for event in runs["active fault"].result().report["events"] if event["fired"]]
+    assert events
+    assert all(event["removed_at"] is not None for event in events)
+    assert {event["outcome"] for event in events} == {"undecided"}
 
 
 def test_a_soak_that_has_failed_before_is_failed(tmp_path: Path) -> None:
@@ -182,26 +184,43 @@ def test_bad():
     assert bad.verdicts["failures_outside_faults"] == "unmet"
 
 
-def test_a_test_that_stops_the_session_stops_the_soak(tmp_path: Path) -> None:
-    """pytest tears down everything at once then, and no fault is left when it does."""
-    stops = """
-import time
+@pytest.mark.parametrize(
+    ("wish", "instant", "code"),
+    [
+        ("shouldstop", "fired on calls", 2),
+        ("shouldfail", "fired on calls", 1),
+        ("shouldstop", "no descriptor is free", 2),
+    ],
+)
+def test_a_test_that_stops_the_session_stops_the_soak(
+    tmp_path: Path, wish: str, instant: str, code: int
+) -> None:
+    """The session fixtures are torn down when no fault is left, of the calls or of the machine."""
+    stops = f"""
+import os
 import pytest
 import shop
 
-began = time.monotonic()
+def fired_on_calls():
+    return shop.quote("game-1") == 1.0
+
+def no_descriptor_is_free():
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return True
 
 @pytest.mark.soak
 def test_stops(request):
-    shop.quote("game-1")
-    if time.monotonic() - began > 1:
-        request.session.shouldstop = "enough"
+    if {instant.replace(" ", "_")}():
+        request.session.{wish} = "enough"
 """
-    project = Project(("--soak-duration=20s",), budgets("0.2s", "15s"), {"test_shop.py": stops})
+    project = Project(("--soak-duration=55s",), budgets("0.2s", "50s"), {"test_shop.py": stops})
     stopped = run(tmp_path / "shop", project)
-    assert stopped.code == 2
+    assert stopped.code == code
     assert stopped.torn_down == "untouched"
-    assert [event["fired"] > 0 for event in stopped.report["events"]] == [True]
+    assert any(event["fired"] for event in stopped.report["events"])
+    assert all(event["removed_at"] is not None for event in stopped.report["events"])
     assert stopped.report["reason"] == "stopped: enough"
 
 

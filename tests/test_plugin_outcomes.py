@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
 import pytest
-from plugin_soaks import NO_CHAOS, NO_MEMORY, Finished, Project, run_together
+from plugin_soaks import (
+    HOST_SCENARIOS,
+    NO_CHAOS,
+    NO_HOST,
+    NO_MEMORY,
+    Finished,
+    Project,
+    run_together,
+)
+
+from pytest_resilience.chaos.scenarios import TEN
 
 SHORT = "--soak-duration=1s"
 FOUR_SERVICES = {
@@ -72,7 +82,7 @@ def test_bad():
 
 
 def chaos_for(seconds: str) -> str:
-    return f"{NO_MEMORY}soak_phases =\n    CHAOS_INJECTION = {seconds}\n"
+    return f"{NO_MEMORY}{NO_HOST}soak_phases =\n    CHAOS_INJECTION = {seconds}\n"
 
 
 def seeded(seed: int) -> Project:
@@ -182,8 +192,13 @@ def test_what_a_service_lacks_for_a_scenario_is_listed(runs: Mapping[str, Finish
         "service 'odds_provider' declares no timeout: "
         "Add it in resilience_services: Service('odds_provider', timeout=2.0, …)."
     )
-    assert not any(service == "bets" for _, service in listed), "a service without calls has no seam"
-    assert set(schedule(runs["sparse"])) == {("latency_spike", "odds_provider")}
+    assert not any(service == "bets" for _, service in listed), "a service without a seam has no faults"
+    lacking = {scenario for (scenario, _), why in listed.items() if "declares no" in why}
+    assert lacking == {"provider_timeout", "valuation_exception", "intermittent_errors"}
+    injected = {scenario for scenario, service in schedule(runs["sparse"]) if service == "odds_provider"}
+    assert injected <= {"latency_spike", "database_slowdown", "network_partition"}
+    accounted = {one for one, _ in (*listed, *schedule(runs["sparse"]))}
+    assert accounted == {scenario.name for scenario in TEN} - set(HOST_SCENARIOS)
 
 
 def test_phases_without_a_subject_are_skipped_with_the_reason(runs: Mapping[str, Finished]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 from plugin_soaks import NO_CHAOS, NO_MEMORY, Finished, Project, run_together
 
-SHORT = "--soak-duration=0.5s"
+SHORT = "--soak-duration=1s"
 SUITE = {
     "test_shop.py": """
 import pytest
@@ -135,7 +135,7 @@ def test_the_plan_shows_everything_and_runs_nothing(runs: Mapping[str, Finished]
         "test_shop.py::test_quote",
         "odds_provider shop:fetch -",
         "CHAOS_INJECTION skipped: switched off by resilience_enable_chaos_testing = false",
-        "MEMORY_SOAK_TESTING 400ms loop without faults; memory monitoring is switched off by",
+        "MEMORY_SOAK_TESTING 800ms loop without faults; memory monitoring is switched off by",
         "failures_outside_faults == 0",
         "memory_growth_percent < 10 no data: switched off by resilience_enable_memory_monitoring = false",
         "circuit_breakers == yes no data: no circuit breaker is registered",
@@ -147,4 +147,4 @@ def test_the_plan_shows_everything_and_runs_nothing(runs: Mapping[str, Finished]
 def test_the_header_names_the_seed_only_in_a_soak(runs: Mapping[str, Finished]) -> None:
     """What is needed to repeat a soak stands in its first lines."""
     header = next(line for line in runs["marked"].output.splitlines() if line.startswith("resilience: soak"))
-    assert header == f"resilience: soak of 500ms, seed {runs['marked'].report['seed']}, intensity medium"
+    assert header == f"resilience: soak of 1.0s, seed {runs['marked'].report['seed']}, intensity medium"

@@ -330,7 +330,7 @@ def test_a_failing_teardown_of_the_session_fails_the_run(runs: Mapping[str, Fini
     run = runs["teardown fails"]
     assert run.code == 1
     assert run.report["overall_result"] in ("PASSED", "FAILED")
-    assert "the teardown failed: RuntimeError: the world does not end" in run.output.splitlines()
+    assert "teardown failed: RuntimeError: the world does not end" in run.output.splitlines()
 
 
 @pytest.mark.parametrize("name", ["no cache", "quiet", "verbose", "no terminal", "warnings as errors"])

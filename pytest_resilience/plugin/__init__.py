@@ -7,19 +7,32 @@ import sys
 
 import pytest
 
-from pytest_resilience.plugin.fixtures import chaos, resilience_breakers, resilience_services
-from pytest_resilience.plugin.markers import SOAK_MARKER, refuse_wrong_markers
+from pytest_resilience.plugin import hookspecs
+from pytest_resilience.plugin.fixtures import (
+    chaos,
+    resilience_breakers,
+    resilience_disk,
+    resilience_services,
+    service_address,
+    sweep_engines,
+)
+from pytest_resilience.plugin.markers import MARKERS, obey_markers
 from pytest_resilience.plugin.options import SETTINGS, add_options, read_settings
 
-__all__ = ["chaos", "resilience_breakers", "resilience_services"]
+__all__ = ["chaos", "resilience_breakers", "resilience_disk", "resilience_services", "service_address"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hookspecs)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", SOAK_MARKER)
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
     settings = read_settings(config)
     config.stash[SETTINGS] = settings
     if settings.soaking:
@@ -28,13 +41,15 @@ def pytest_configure(config: pytest.Config) -> None:
         activate(config, settings)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    refuse_wrong_markers(config, items)
+    obey_markers(config, items)
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish() -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     """Whatever ended the session, no fault stays armed."""
+    sweep_engines(session.config)
     ledger = sys.modules.get("pytest_resilience.chaos.ledger")
     if ledger is not None:
         ledger.LEDGER.sweep()

@@ -8,7 +8,6 @@ from pytest_resilience.breakers.pybreaker_adapter import pybreaker_factory
 from pytest_resilience.errors import ResilienceError, ServiceError, requirement
 from pytest_resilience.plugin.engine import soak_chaos
 from pytest_resilience.services import Service, checked_services, index_services
-from pytest_resilience.settings import Settings
 from pytest_resilience.soak.runner import World
 
 RunItem = Callable[[pytest.Item, pytest.Item], list[pytest.TestReport]]
@@ -53,7 +52,7 @@ class _Seen:
                 )
 
 
-def declare(items: Sequence[pytest.Item], settings: Settings, run_item: RunItem) -> World:
+def declare(items: Sequence[pytest.Item], config: pytest.Config, run_item: RunItem) -> World:
     """Ask each module's fixtures for services and breakers; set up only what these need.
 
     Raise DeclarationFailed if a fixture fails, ResilienceError if what it gives is wrong.
@@ -67,7 +66,7 @@ def declare(items: Sequence[pytest.Item], settings: Settings, run_item: RunItem)
     if seen.wrong:
         raise seen.wrong
     services = index_services(seen.services)
-    return World(services, seen.breakers, soak_chaos(services.values(), settings) if services else None)
+    return World(services, seen.breakers, soak_chaos(services.values(), config) if services else None)
 
 
 def _modules(items: Sequence[pytest.Item]) -> list[pytest.Module]:

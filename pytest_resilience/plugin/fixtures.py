@@ -1,18 +1,20 @@
 """The fixtures that users override or ask for."""
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from pytest_resilience.plugin.options import SETTINGS
-
 if TYPE_CHECKING:
-    from pytest_resilience.chaos.engine import Chaos
+    from pytest_resilience.chaos.engine import Chaos, Injection
+    from pytest_resilience.chaos.outside import Address
     from pytest_resilience.services import Service
-    from pytest_resilience.settings import Settings
+
+T = TypeVar("T")
 
 CHAOS = pytest.StashKey["Chaos"]()
+ENGINES = pytest.StashKey["list[Chaos]"]()
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +29,40 @@ def resilience_breakers() -> Mapping[str, object]:
     return {}
 
 
+@pytest.fixture(scope="session")
+def service_address(
+    pytestconfig: pytest.Config, resilience_services: "Sequence[Service]"
+) -> "Callable[[str], Address]":
+    """Where to connect to, for faults on endpoints: `str(service_address("database"))` is host:port.
+
+    Faults on the endpoint (network_partition, latency_spike …) reach the connections that go through there.
+    The address has a `host`, a `port`, the `port6` on ::1, and the `path` of a Unix socket.
+    """
+
+    def address(service: str) -> "Address":
+        from pytest_resilience.chaos.outside import address_of
+        from pytest_resilience.plugin.engine import outside_of
+        from pytest_resilience.plugin.options import SETTINGS
+        from pytest_resilience.services import check_hosts, checked_services, index_services
+
+        def find() -> "Address":
+            services = index_services(checked_services(resilience_services))
+            check_hosts(services.values(), pytestconfig.stash[SETTINGS].allow_hosts)
+            return address_of(service, services, outside_of(pytestconfig))
+
+        return _without_our_frames(find)
+
+    return address
+
+
+@pytest.fixture(scope="session")
+def resilience_disk(pytestconfig: pytest.Config) -> Path:
+    """The folder of a disk of 16 MiB that faults may fill: disk_full gives a real ENOSPC there."""
+    from pytest_resilience.plugin.engine import outside_of
+
+    return _without_our_frames(lambda: outside_of(pytestconfig).disk()[1])
+
+
 @pytest.fixture
 def chaos(request: pytest.FixtureRequest, resilience_services: "Sequence[Service]") -> "Iterator[Chaos]":
     """Inject real faults: `with chaos.inject("latency_spike", "odds_provider", delay=0.2) as event:`.
@@ -35,7 +71,13 @@ def chaos(request: pytest.FixtureRequest, resilience_services: "Sequence[Service
     otherwise. What is still active at the end of the test is removed, and an injection that never fired fails
     the test, unless it was given `must_fire=False`.
     """
-    engine = _engine(request.config.stash[SETTINGS], resilience_services)
+    from pytest_resilience.plugin.news import HookNews, InjectionNews
+
+    hooks = HookNews(request.node.ihook)
+    news = InjectionNews(hooks.tell)
+    engine = _engine(request.node, resilience_services, news.take)
+    engines = request.config.stash.setdefault(ENGINES, [])
+    engines.append(engine)
     request.node.stash[CHAOS] = engine
     if not request.config.pluginmanager.has_plugin(FiringCheck.NAME):
         request.config.pluginmanager.register(FiringCheck(), FiringCheck.NAME)
@@ -44,6 +86,25 @@ def chaos(request: pytest.FixtureRequest, resilience_services: "Sequence[Service
     finally:
         del request.node.stash[CHAOS]
         engine.sweep()
+        engines.remove(engine)
+        engine.settle()
+        news.tell_all()
+    hooks.raise_error()
+
+
+def sweep_engines(config: pytest.Config) -> None:
+    """Remove what an interrupted test left active; what cannot be removed is told, and the session ends."""
+    if not config.stash.get(ENGINES, []):
+        return
+    from pytest_resilience.errors import ResilienceError
+
+    reporter: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
+    for engine in config.stash[ENGINES]:
+        try:
+            engine.sweep()
+        except ResilienceError as trouble:
+            if reporter:
+                reporter.write_line(f"resilience: {trouble}")
 
 
 class FiringCheck:
@@ -55,19 +116,25 @@ class FiringCheck:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         result = yield
         engine = item.stash.get(CHAOS, None)
-        unfired = engine.unfired() if engine is not None else ()
-        if unfired:
-            pytest.fail("\n".join(injection.explain() for injection in unfired), pytrace=False)
+        complaints = engine.complaints() if engine is not None else ()
+        if complaints:
+            pytest.fail("\n".join(complaints), pytrace=False)
         return result
 
 
-def _engine(settings: "Settings", services: object) -> "Chaos":
-    from pytest_resilience.errors import ResilienceError
+def _engine(node: pytest.Item, services: object, changed: "Callable[[Injection, str], None]") -> "Chaos":
     from pytest_resilience.plugin.engine import fixture_chaos
     from pytest_resilience.services import checked_services
 
+    return _without_our_frames(lambda: fixture_chaos(checked_services(services), node, changed))
+
+
+def _without_our_frames(make: Callable[[], T]) -> T:
+    """Return what `make` returns; tell a mistake of the user's in one line."""
+    from pytest_resilience.errors import ResilienceError
+
     try:
-        return fixture_chaos(checked_services(services), settings)
+        return make()
     except ResilienceError as wrong:
         mistake = str(wrong)
     pytest.fail(mistake, pytrace=False)  # outside of `except`, or it would be told twice

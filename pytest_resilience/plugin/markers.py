@@ -1,12 +1,31 @@
-"""The marker `soak`; a wrong one fails its own test."""
+"""The markers `soak` and `chaos`; a wrong one fails its own test."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack
+from inspect import signature
 
 import pytest
 
-SOAK_MARKER = (
-    "soak: loop this test in a soak (pytest --soak-hours=4); without one it runs once like any test."
+from pytest_resilience.plugin.fixtures import CHAOS
+
+MARKERS = (
+    "soak: loop this test in a soak (pytest --soak-hours=4); without one it runs once like any test.",
+    (
+        "chaos(scenario, target=None, **parameters): inject a fault while the body of the test runs, such as "
+        'chaos("provider_timeout", target="odds_provider", probability=0.2). It takes what chaos.inject() '
+        "takes (seam, duration, must_fire …). A fault that never fired fails the test (must_fire=False: not)."
+    ),
 )
+CHAOS_FIXTURE = "chaos"
+EXAMPLE = '@pytest.mark.chaos("provider_timeout", target="odds_provider")'
+NO_ENGINE = (
+    "@pytest.mark.chaos has no effect here: the marker was added after the collection, or a fixture of yours "
+    "is named 'chaos', too. Add it at the collection, or give the fixture another name."
+)
+
+
+def _chaos_marker(scenario: str, target: str | None = None, **parameters: object) -> None:
+    """What the marker takes."""
 
 
 class WrongMarkers:
@@ -21,17 +40,87 @@ class WrongMarkers:
             pytest.fail(mistake, pytrace=False)
 
 
-def refuse_wrong_markers(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
-    """Let each of the items whose marker has arguments fail when it is run."""
+class MarkedChaos:
+    """Injects what a test's markers ask for, around the test itself; registered where there are some.
+
+    Markers are as nested `with` blocks: the module's outermost, then the class's, then the test's from top to
+    bottom; a call meets the innermost first. Fixtures do not meet the faults; but setUp and tearDown of a
+    TestCase are a part of the test itself for pytest.
+    """
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        markers = list(item.iter_markers("chaos"))
+        if not markers:
+            return (yield)
+        engine = item.stash.get(CHAOS, None)
+        if engine is None:
+            pytest.fail(NO_ENGINE, pytrace=False)
+        from pytest_resilience.errors import ResilienceError
+
+        with ExitStack() as removals:
+            try:
+                for marker in reversed(markers):
+                    removals.enter_context(engine.inject(*marker.args, **marker.kwargs))
+            except ResilienceError as wrong:
+                mistake = str(wrong)
+            else:
+                return (yield)
+        pytest.fail(mistake, pytrace=False)
+
+
+def obey_markers(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Let each item whose marker is wrong fail when it is run, and prepare those that ask for a fault."""
     mistakes = {item.nodeid: mistake for item in items if (mistake := _mistake(item))}
     if mistakes:
         config.pluginmanager.register(WrongMarkers(mistakes), "resilience-wrong-markers")
+    marked = [item for item in items if item.get_closest_marker("chaos") and item.nodeid not in mistakes]
+    for item in marked:
+        _ask_for_chaos(item)
+    if marked:
+        config.pluginmanager.register(MarkedChaos(), "resilience-marked-chaos")
+
+
+def _ask_for_chaos(item: pytest.Item) -> None:
+    """Let the fixture be set up for this test; the list of names may be shared with other tests."""
+    names = getattr(item, "fixturenames", [])
+    if CHAOS_FIXTURE not in names:
+        item.fixturenames = [*names, CHAOS_FIXTURE]  # type: ignore[attr-defined]
 
 
 def _mistake(item: pytest.Item) -> str:
     marker = item.get_closest_marker("soak")
-    if marker is None or not (marker.args or marker.kwargs):
-        return ""
+    if marker is not None and (marker.args or marker.kwargs):
+        return f"@pytest.mark.soak must be without arguments, not {_written(marker)}."
+    for marker in item.iter_markers("chaos"):
+        if wrong := _mistake_in(marker):
+            return f"@pytest.mark.chaos is wrong ({wrong}): {_written(marker)}. Write {EXAMPLE}."
+        if not hasattr(item, "fixturenames"):
+            kind = type(item).__name__
+            return f"@pytest.mark.chaos must be on a test function, not on {kind} {item.name!r}."
+    return ""
+
+
+def _mistake_in(marker: pytest.Mark) -> str:
+    """Say what is wrong with how the marker is called; what it names is checked when it is injected."""
+    try:
+        given = signature(_chaos_marker).bind(*marker.args, **marker.kwargs).arguments
+    except TypeError as wrong:
+        return str(wrong)
+    target = given.get("target")
+    if not (target is None or isinstance(target, str)):
+        return "the target is no name of a service"
+    return "" if _is_scenario(given["scenario"]) else "the scenario is no name"
+
+
+def _is_scenario(given: object) -> bool:
+    if isinstance(given, str):
+        return True
+    from pytest_resilience.chaos.scenario import CustomScenario
+
+    return isinstance(given, CustomScenario)
+
+
+def _written(marker: pytest.Mark) -> str:
     keywords = (f"{key}={value!r}" for key, value in marker.kwargs.items())
-    given = ", ".join([*map(repr, marker.args), *keywords])
-    return f"@pytest.mark.soak must be without arguments, not soak({given})."
+    return f"{marker.name}({', '.join([*map(repr, marker.args), *keywords])})"

@@ -2,6 +2,7 @@
 
 import secrets
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,6 +13,7 @@ from pytest_resilience.errors import ResilienceError
 from pytest_resilience.plugin import pytest_private as private
 from pytest_resilience.plugin.declare import DeclarationFailed
 from pytest_resilience.plugin.live import Console
+from pytest_resilience.plugin.news import EVENT_HOOK, HookNews
 from pytest_resilience.plugin.options import SETTINGS
 from pytest_resilience.plugin.signals import Interruptions
 from pytest_resilience.plugin.suite import PytestSuite
@@ -118,17 +120,18 @@ class SoakPlugin:
     def _soak(self, session: pytest.Session, suite: PytestSuite, world: World) -> None:
         clock = SystemClock()
         console = Console(self._config, clock)
-        soak = self._start(suite, world, console, clock)
+        news = HookNews(self._config.hook, console.say)
+        soak = self._start(suite, world, console, clock, news)
         console.look = soak.now
         try:
-            interruption = self._run(session, suite, soak, console)
+            interruption = self._run(session, suite, soak, console, news)
         except ResilienceError as broken:
             pytest.exit(f"the soak cannot go on: {broken}", returncode=pytest.ExitCode.TESTS_FAILED)
         if interruption is not None:
             raise interruption
 
     def _run(
-        self, session: pytest.Session, suite: PytestSuite, soak: SoakRun, console: Console
+        self, session: pytest.Session, suite: PytestSuite, soak: SoakRun, console: Console, news: HookNews
     ) -> BaseException | None:
         """Run the soak and report it; return what interrupted it."""
         interruption: BaseException | None = None
@@ -141,11 +144,15 @@ class SoakPlugin:
             self._signals.hold()
         console.end()
         soak.analyse(_reason(interruption))
-        self._conclude(session, *soak.close(suite.close))
+        data, teardown = soak.close(suite.close)
+        errors = {"teardown": teardown, EVENT_HOOK: news.error}
+        self._conclude(session, data, {name: error for name, error in errors.items() if error is not None})
         held = self._signals.held
         return interruption or (KeyboardInterrupt(held) if held else None)
 
-    def _start(self, suite: PytestSuite, world: World, console: Console, clock: SystemClock) -> SoakRun:
+    def _start(
+        self, suite: PytestSuite, world: World, console: Console, clock: SystemClock, news: HookNews
+    ) -> SoakRun:
         began = datetime.now(UTC)
         root = self._config.rootpath / self._settings.directory
 
@@ -165,6 +172,7 @@ class SoakPlugin:
                 command=self._command(),
                 say=console.say,
                 between=between,
+                tell=news.tell,
             )
         except ResilienceError as wrong:
             raise pytest.UsageError(str(wrong)) from None
@@ -176,15 +184,15 @@ class SoakPlugin:
         seeded = any(argument.startswith("--resilience-seed") for argument in given)
         return shlex.join(["pytest", *given, *([] if seeded else [seed])])
 
-    def _conclude(self, session: pytest.Session, data: RunData, teardown: Exception | None) -> None:
-        """Write the report, and tell pytest of each test, each criterion and the overall result."""
+    def _conclude(self, session: pytest.Session, data: RunData, broken: Mapping[str, BaseException]) -> None:
+        """Write the report, and tell pytest of each test, each criterion, the result and what is `broken`."""
         assert self._folder is not None
         self._report = model.build(data)
         json_report.write(self._report, self._folder.report_json)
         for name, value in junit.properties(self._report):
             private.add_junit_property(self._config, name, value)
         items = {item.nodeid: item for item in session.items}
-        reports = list(verdict_reports(self._report, items, teardown))
+        reports = list(verdict_reports(self._report, items, broken))
         session.testscollected = len(reports)  # pytest's progress counts these, not the items
         for report in reports:
             self._config.hook.pytest_runtest_logreport(report=report)
@@ -199,7 +207,7 @@ class SoakPlugin:
             tests=suite.tests,
             services=tuple(world.services.values()),
             breakers=tuple(world.breakers),
-            candidates=tuple(candidates(world.services.values())),
+            candidates=tuple(candidates(world.services.values(), world.chaos.soaked)) if world.chaos else (),
             budgets=divide(duration, parse_budgets(settings.phase_lines)),
             limits=limits_of(settings),
             absent=absent_subjects(settings, world.services.values(), world.breakers),

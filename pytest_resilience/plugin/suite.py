@@ -3,10 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import pytest
 
-from pytest_resilience.chaos.ledger import LEDGER
 from pytest_resilience.plugin import pytest_private as private
 from pytest_resilience.plugin.declare import declare
 from pytest_resilience.settings import Settings
@@ -23,6 +23,10 @@ class Sibling(pytest.Item):
 
     def runtest(self) -> None:
         raise AssertionError("a stand-in is never run")
+
+
+class SessionEnds(KeyboardInterrupt):
+    """A test, or another plugin, wants the session to end: pytest lets it through as it does a Ctrl-C."""
 
 
 class QuietProtocol:
@@ -46,9 +50,13 @@ class QuietProtocol:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        """Keep the tmp_path of the first failures of a test only; let no world be torn down under a fault."""
-        if item.session.shouldstop or item.session.shouldfail:  # pytest tears down everything with this test
-            LEDGER.sweep()
+        """Keep the tmp_path of the first failures of a test only; let no world be torn down under a fault.
+
+        When the session is to end, pytest would tear down everything with this test: as after an interrupt,
+        `close` does that, once the faults are gone.
+        """
+        if ending := item.session.shouldstop or item.session.shouldfail:
+            raise SessionEnds(ending)
         if private.failed_in_call(item):
             self._failures[item.nodeid] += 1
             if self._failures[item.nodeid] > KEPT_TMP_PATHS:
@@ -74,10 +82,12 @@ class PytestSuite:
 
     def declare(self) -> World:
         """Set up what the suite declares; raise ResilienceError if it is wrong."""
-        return declare(self._session.items, self._settings, self._run_item)
+        return declare(self._session.items, self._session.config, self._run_item)
 
     def run(self, test: str, following: str) -> Outcome:
-        reports = self._run_item(self._items[test], self._next(test, following))
+        reports: Sequence[pytest.TestReport] = ()
+        with suppress(SessionEnds):
+            reports = self._run_item(self._items[test], self._next(test, following))
         self._iterations += 1
         if self._iterations % SWEEP_ITERATIONS == 0:
             private.forget_finished_fixtures(self._session, self._protocol.wide_fixtures.values())

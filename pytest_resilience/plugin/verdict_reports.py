@@ -13,18 +13,21 @@ INCONCLUSIVE, UNMET, WARNING = "inconclusive", "unmet", "warning"
 
 
 def verdict_reports(
-    report: Report, items: Mapping[str, pytest.Item], teardown: Exception | None
+    report: Report, items: Mapping[str, pytest.Item], broken: Mapping[str, BaseException]
 ) -> Iterator[pytest.TestReport]:
-    """Yield a report for each soak test, each criterion, the overall result, and a teardown that failed."""
+    """Yield a report for each soak test, each criterion, the overall result, and what of the user's `broken`.
+
+    `broken` maps the name of what raised (the teardown, a hook) to what it raised.
+    """
     for row in report.tests:
         yield _test(row, items[row.test], report)
     for criterion in report.criteria:
         yield _criterion(criterion, report.status)
     yield _overall(report)
-    if teardown is not None:
-        verdict = traceback.format_exception_only(teardown)[-1]
-        text = f"the teardown failed: {verdict}{''.join(traceback.format_exception(teardown))}"
-        yield _report(f"{PREFIX}::teardown", (PREFIX, None, "teardown"), "failed", text)
+    for name, error in broken.items():
+        verdict = traceback.format_exception_only(error)[-1]
+        text = f"{name} failed: {verdict}{''.join(traceback.format_exception(error))}"
+        yield _report(f"{PREFIX}::{name}", (PREFIX, None, name), "failed", text)
 
 
 def _test(row: TestRow, item: pytest.Item, report: Report) -> pytest.TestReport:
