@@ -1,5 +1,7 @@
 """What a seam costs: per armed call that does not fire, and to arm and disarm; mock.patch beside it.
 
+A fault that chooses its calls, by arguments or by task, costs more per call; that is shown for a function.
+
 Run: python tests/benchmarks/bench_seam.py
 """
 
@@ -16,7 +18,8 @@ from pytest_resilience.chaos import trampoline
 from pytest_resilience.chaos.faults import Delay
 from pytest_resilience.chaos.ledger import LEDGER
 from pytest_resilience.chaos.release import Release
-from pytest_resilience.chaos.taps import Evidence, FaultTap
+from pytest_resilience.chaos.scope import Scope
+from pytest_resilience.chaos.taps import Evidence, FaultTap, When
 from pytest_resilience.chaos.targets import resolve
 from pytest_resilience.chaos.triggers import nth
 from pytest_resilience.clock import SystemClock
@@ -74,14 +77,16 @@ def call_generator() -> None:
 Patch = Callable[[], AbstractContextManager[Any]]
 
 
-def armed(function: Callable[..., Any]) -> AbstractContextManager[None]:
+def armed(
+    function: Callable[..., Any], when: When | None = None, scope: Scope | None = None
+) -> AbstractContextManager[None]:
     """Attach a fault that never fires."""
-    return attached(resolve(function).function)
+    return attached(resolve(function).function, when, scope)
 
 
 @contextmanager
-def attached(function: FunctionType) -> Iterator[None]:
-    tap = FaultTap(Delay(1), NEVER, "bench", Evidence(), Release(), SystemClock())
+def attached(function: FunctionType, when: When | None, scope: Scope | None) -> Iterator[None]:
+    tap = FaultTap(Delay(1), NEVER, "bench", Evidence(), Release(), SystemClock(), when=when, scope=scope)
     LEDGER.attach(function, None, tap)
     try:
         yield
@@ -163,6 +168,11 @@ def main() -> None:
         ours = added(run, functools.partial(armed, function), ROUNDS)
         peer = added(run, mocked, 3)
         print(f"{name:20} {ours:9.0f} {goal:6} {peer:9.0f} {peer / ours:6.0f}x")
+    scope = Scope().enter()
+    run = CASES["function"][0]
+    asking = functools.partial(armed, fetch, when=lambda game, market: True)
+    print(f"{'function, when':20} {added(run, asking, ROUNDS):9.0f}")
+    print(f"{'function, scope':20} {added(run, functools.partial(armed, fetch, scope=scope), ROUNDS):9.0f}")
     tap = FaultTap(Delay(1), NEVER, "bench", Evidence(), Release(), SystemClock())
     peer = microseconds(switch_mock, 200)
     print(f"\n{'on and off':20} {'ours µs':>9} {'goal':>6} {'mock µs':>9} {'ratio':>7}")

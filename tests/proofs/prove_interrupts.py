@@ -1,103 +1,95 @@
-"""Interrupt the arming and disarming of faults at random instants, and count the patches left after a sweep.
+"""Interrupt the use of faults at random instants, on every seam, and count what the next sweep leaves.
 
-Run: python tests/proofs/prove_interrupts.py [interrupts, default 20000] [seed]
-Real KeyboardInterrupts from a timer signal; the exceptions are kept alive while checking, as test runners do.
+Run: python tests/proofs/prove_interrupts.py [interrupts, default 100000] [seed]
+Real KeyboardInterrupts from a timer signal; the exceptions are kept until the sweep, as test runners do.
+Nothing may be left: patches, effects outside the process, limits, stopped processes, threads, descriptors and
+child processes, and after `close()` neither the supervisor nor ports, files or mounts.
 """
 
+import gc
 import random
 import signal
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from pathlib import Path
 
-from pytest_resilience.chaos.engine import Chaos
-from pytest_resilience.chaos.ledger import LEDGER
-from pytest_resilience.chaos.triggers import every, nth
-from pytest_resilience.services import Service
+sys.path.append(str(Path(__file__).parents[1]))
 
-LONGEST_DELAY = 0.0006
+from interrupt_cases import CALLS, QUICK, SLOW, Case, Stage, instant, interrupt, ready, seconds_of
+from leftovers import Before
+
+CALLS_SHARE, SLOW_SHARE = 0.9, 0.01
 ROUNDS_PER_ENGINE = 200
+MARGIN = 1.5
+"""Interrupts come up to so many times later than a case lasted when it was measured."""
 
 
-def fetch(game: str) -> str:
-    return game
+@dataclass(slots=True)
+class Row:
+    """What was counted on one seam."""
+
+    rounds: int = 0
+    interrupts: int = 0
+    at_caller: int = 0
+    left: int = 0
+    longest: float = 0.0
+    places: Counter[str] = field(default_factory=Counter)
+    what: Counter[str] = field(default_factory=Counter)
 
 
-class Client:
-    def fetch(self, game: str) -> str:
-        return game
+class Proof:
+    """Counts interrupts and what they leave."""
 
-    async def fetch_async(self, game: str) -> str:
-        return game
+    def __init__(self, stage: Stage, seed: int) -> None:
+        self._stage, self._rng = stage, random.Random(seed)
+        self._longest: dict[Case, float] = {}
+        stage.renew()
+        self._before = Before(stage)
+        self.rows: dict[str, Row] = {}
 
+    def run(self, case: Case, wanted: int) -> None:
+        """Interrupt a case so many times."""
+        row, longest = self.rows.setdefault(case.seam, Row()), MARGIN * seconds_of(case, self._stage)
+        row.longest = max(row.longest, longest)
+        target = row.interrupts + wanted
+        while row.interrupts < target:
+            row.rounds += 1
+            if row.rounds % ROUNDS_PER_ENGINE == 0:
+                self._stage.reseed()
+            self._strike(case, instant(self._rng, longest), row)
+        self._end(row)
 
-WATCHED: list[Callable[[], object]] = [
-    lambda: fetch.__code__,
-    lambda: Client.fetch.__code__,
-    lambda: Client.fetch_async.__code__,
-    lambda: time.sleep,
-]
-ORIGINALS = [read() for read in WATCHED]
+    def _strike(self, case: Case, delay: float, row: Row) -> None:
+        ready(case, self._stage)
+        struck = interrupt(case, self._stage, delay)
+        if struck is not None:
+            row.interrupts += 1
+            row.places[where(struck)] += 1
+            row.at_caller += bool(self._before.left())
+        self._stage.chaos.sweep()
+        left = self._before.left()
+        struck = None  # what tracebacks hold goes with them
+        left = left or self._before.left_soon()
+        if case.once:
+            self._stage.chaos.close()
+            left = left or self._before.left_after_close()
+        if left:
+            row.left += 1
+            row.what.update(left)
+            self._before.forgive()
 
-SERVICES = [
-    Service(
-        "provider", calls=[fetch, Client.fetch, Client.fetch_async], errors=[ConnectionError], timeout=1.0
-    ),
-    Service("clock", calls=["time:sleep"], errors=[OSError]),
-]
-
-
-def nested(chaos: Chaos) -> None:
-    with (
-        chaos.inject("latency_spike", "provider", delay=0.001, trigger=nth(999)),
-        chaos.inject("valuation_exception", "provider", trigger=nth(999)),
-    ):
-        fetch("game")
-
-
-def crossed(chaos: Chaos) -> None:
-    one = chaos.inject("latency_spike", "provider", delay=0.001, trigger=nth(999))
-    other = chaos.inject("provider_timeout", "provider", trigger=every(999))
-    one.remove()
-    other.remove()
-
-
-def watched(chaos: Chaos) -> None:
-    with chaos.watch(), chaos.inject("intermittent_errors", "provider", trigger=nth(999)):
-        fetch("game")
-
-
-def native(chaos: Chaos) -> None:
-    with chaos.inject("valuation_exception", "clock", trigger=nth(999)):
-        pass
-
-
-def timed(chaos: Chaos) -> None:
-    with chaos.inject("valuation_exception", "provider", trigger=nth(999), duration=0.0001):
-        pass
-
-
-WAYS = (nested, crossed, watched, native, timed)
-
-
-def interrupt(chaos: Chaos, way: Callable[[Chaos], None], delay: float) -> KeyboardInterrupt | None:
-    """Let a signal strike `delay` seconds into repeated uses of `way`; return what it raised."""
-    try:
-        repeat(chaos, way, delay)
-    except KeyboardInterrupt as struck:
-        return struck
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    return None
-
-
-def repeat(chaos: Chaos, way: Callable[[Chaos], None], delay: float) -> None:
-    deadline = time.monotonic() + 0.05
-    signal.setitimer(signal.ITIMER_REAL, delay)
-    while time.monotonic() < deadline:
-        way(chaos)
+    def _end(self, row: Row) -> None:
+        """Close the engine, and look for what only then should be gone."""
+        self._stage.chaos.close()
+        left = self._before.left_after_close()
+        row.left += bool(left)
+        row.what.update(f"after close: {one}" for one in left)
+        self._stage.renew()
 
 
 def where(struck: KeyboardInterrupt) -> str:
@@ -110,38 +102,60 @@ def where(struck: KeyboardInterrupt) -> str:
     return place
 
 
-def leftovers() -> list[int]:
-    return [index for index, read in enumerate(WATCHED) if read() is not ORIGINALS[index]]
-
-
-def main(wanted: int = 20_000, seed: int = 1) -> int:
-    """Print what was struck and what was left; return 1 if any patch was."""
-    rng = random.Random(seed)
+@contextmanager
+def interrupts() -> Iterator[Counter[str]]:
+    """Let the timer raise; count what is raised where Python cannot pass it on, as in finalizers."""
+    swallowed: Counter[str] = Counter()
+    hook, sys.unraisablehook = sys.unraisablehook, lambda told: swallowed.update([told.exc_type.__name__])
     previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    places: Counter[str] = Counter()
-    needed_sweep = left = rounds = struck_count = 0
-    chaos = Chaos(SERVICES, seed=seed)
-    while struck_count < wanted:
-        rounds += 1
-        if rounds % ROUNDS_PER_ENGINE == 0:
-            chaos = Chaos(SERVICES, seed=rounds)
-        struck = interrupt(chaos, rng.choice(WAYS), rng.uniform(0.000_001, LONGEST_DELAY))
-        if struck is None:
-            continue
-        struck_count += 1
-        places[where(struck)] += 1
-        needed_sweep += bool(leftovers())
-        chaos.sweep()
-        left += bool(leftovers())
-        if leftovers():
-            LEDGER.sweep()
-    signal.signal(signal.SIGALRM, previous)
-    print(f"{struck_count} interrupts in {rounds} rounds, Python {sys.version.split()[0]}, seed {seed}")
-    print(f"patched when the interrupt arrived at the caller: {needed_sweep}")
-    print(f"patched after the next sweep: {left}; threads left: {threading.active_count() - 1}")
-    print("struck most often: " + ", ".join(f"{name} {count}" for name, count in places.most_common(12)))
-    return 1 if left else 0
+    gc.disable()  # others' gc callbacks would swallow interrupts
+    try:
+        yield swallowed
+    finally:
+        gc.enable()
+        signal.signal(signal.SIGALRM, previous)
+        sys.unraisablehook = hook
+
+
+def plan(wanted: int) -> dict[Case, int]:
+    """Share the interrupts: calls take most, because the others take milliseconds each."""
+    slow = round(wanted * SLOW_SHARE)
+    quick = wanted - round(wanted * CALLS_SHARE) - slow
+    shares = {CALLS: wanted - quick - slow, QUICK: quick, SLOW: slow}
+    counts: Counter[Case] = Counter()
+    for cases, count in shares.items():
+        counts.update({case: count // len(cases) for case in cases})
+        counts.update(islice(cycle(cases), count % len(cases)))
+    return dict(counts)
+
+
+def show(proof: Proof) -> None:
+    print("| seam | up to, ms | interrupts | left at the caller | left after the sweep |")
+    print("|---|---|---|---|---|")
+    for seam, row in proof.rows.items():
+        print(f"| {seam} | {row.longest * 1e3:.1f} | {row.interrupts:,} | {row.at_caller:,} | {row.left} |")
+        for what, count in row.what.most_common():
+            print(f"    left {count} times: {what}")
+
+
+def main(wanted: int = 100_000, seed: int = 1) -> int:
+    """Print what was struck and what was left; return 1 if anything was."""
+    started = time.monotonic()
+    with Stage() as stage, interrupts() as swallowed:
+        proof = Proof(stage, seed)
+        for case, count in plan(wanted).items():
+            proof.run(case, count)
+            print(f"{time.monotonic() - started:.0f} s: {case.seam}, {case.use.__name__}", file=sys.stderr)
+    rows = proof.rows.values()
+    places = sum((row.places for row in rows), Counter[str]())
+    total, seconds = sum(row.interrupts for row in rows), time.monotonic() - started
+    print(f"{total:,} interrupts in {seconds:.0f} s, seed {seed}")
+    print(f"Python {sys.version.split()[0]}; raised in finalizers and passed to nobody: {dict(swallowed)}")
+    show(proof)
+    print("struck most often: " + ", ".join(f"{name} {count:,}" for name, count in places.most_common(12)))
+    return 1 if any(row.left for row in rows) else 0
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # with all processes of the stage
     sys.exit(main(*map(int, sys.argv[1:])))
