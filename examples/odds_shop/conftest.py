@@ -1,7 +1,7 @@
 """The shop with real servers around it, and what it depends on, told to pytest-resilience."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -9,26 +9,27 @@ import pytest
 import redis
 from pybreaker import CircuitBreaker
 from shop.analysis import ValuationError
-from shop.betting import Shop
+from shop.betting import QuoteUnavailableError, Shop
 from shop.cache import QuoteCache
 from shop.database import BetStore
 from shop.odds import ODDS_TIMEOUT, OddsClient
 from shop.odds_server import running_odds_server
-from shop.redis_server import REDIS_TIMEOUT, running_redis
+from shop.redis_server import REDIS_TIMEOUT, RedisServer, redis_client, running_redis
 
 if TYPE_CHECKING:
-    from pytest_resilience import Service
+    from pytest_resilience import Address, Service
 
 
 @pytest.fixture(scope="session")
-def resilience_services() -> "list[Service]":
-    """The services that faults may hit, and the calls through which the shop reaches them."""
+def resilience_services(odds_server: tuple[str, int], redis_server: RedisServer) -> "list[Service]":
+    """The services that faults may hit, and where: calls of the shop, connections, a process."""
     from pytest_resilience import Service
 
     return [
         Service(
             "odds_provider",
             calls=["shop.odds:OddsClient.fetch"],
+            endpoint=odds_server,
             errors=[ConnectionError],
             timeout=ODDS_TIMEOUT,
             timeout_error=TimeoutError,
@@ -42,12 +43,17 @@ def resilience_services() -> "list[Service]":
         Service(
             "quote_cache",
             calls=["shop.cache:QuoteCache.get", "shop.cache:QuoteCache.put"],
+            endpoint=f"unix:{redis_server.socket}",
+            process=redis_server.process,
             errors=[redis.ConnectionError],
             timeout=REDIS_TIMEOUT,
             timeout_error=redis.TimeoutError,
         ),
         Service(
-            "betting_service", needs=["odds_provider", "prop_analyzer", "database_service", "quote_cache"]
+            "betting_service",
+            calls=["shop.betting:Shop.quote"],
+            errors=[QuoteUnavailableError],
+            needs=["odds_provider", "prop_analyzer", "database_service", "quote_cache"],
         ),
     ]
 
@@ -66,9 +72,16 @@ def odds_server() -> Iterator[tuple[str, int]]:
 
 
 @pytest.fixture(scope="session")
-def quote_cache() -> Iterator[QuoteCache]:
-    """An empty cache in a running Redis server."""
-    with running_redis() as client:
+def redis_server() -> Iterator[RedisServer]:
+    """A running Redis server."""
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def quote_cache(service_address: "Callable[[str], Address]") -> Iterator[QuoteCache]:
+    """An empty cache in Redis, reached through a proxy, so that faults can hit the connections."""
+    with redis_client(service_address("quote_cache").path) as client:
         yield QuoteCache(client)
 
 
@@ -87,10 +100,14 @@ def shop_type() -> type[Shop]:
 
 @pytest.fixture(scope="session")
 def shop(
-    shop_type: type[Shop], odds_server: tuple[str, int], quote_cache: QuoteCache, bet_store: BetStore
+    shop_type: type[Shop],
+    service_address: "Callable[[str], Address]",
+    quote_cache: QuoteCache,
+    bet_store: BetStore,
 ) -> Iterator[Shop]:
-    """The shop, open for business."""
-    with closing(OddsClient(odds_server)) as client:
+    """The shop, open for business; it reaches its provider through a proxy too."""
+    provider = service_address("odds_provider")
+    with closing(OddsClient((provider.host, provider.port))) as client:
         yield shop_type(client, quote_cache, bet_store)
 
 
