@@ -75,6 +75,8 @@ NO_CHAOS = "resilience_enable_chaos_testing = false\n"
 HOST_SCENARIOS = ("memory_pressure", "cpu_saturation", "resource_exhaustion")
 NO_HOST = "".join(["resilience_scenarios =\n", *(f"    not {name}\n" for name in HOST_SCENARIOS)])
 """For runs side by side: they would slow each other."""
+OURS = ("PYTEST_", "CI", "BUILD_NUMBER", "GITHUB_")
+"""Begin the names of variables that tell pytest how and where *this* run is made; with CI it prints more."""
 MOSTLY_CHAOS = "soak_phases =\n    CHAOS_INJECTION = 70%\n"
 
 
@@ -113,7 +115,7 @@ class Project:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         return kept if self.plugins is None else {**kept, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 

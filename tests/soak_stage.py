@@ -31,6 +31,7 @@ from pytest_resilience.store.records import Phase, Record, Run
 from pytest_resilience.store.run_data import RunData, gather
 
 ORIGIN = 1000.0
+SPECTATOR_SECONDS = 0.0005
 HALF = Shares(0.5, 0.5, 0.5, 0.5)
 ON_CALLS = tuple(one.name for one in TEN if one.way(SeamKind.CALLS))
 """The scenarios that act within the manual clock's world: nothing outside this process is touched."""
@@ -68,10 +69,14 @@ MAIL = Service("mail", calls=["soak_stage:post"], errors=[ConnectionError], time
 
 
 class SharedClock(ManualClock):
-    """Time that passes in small steps, so that whoever else lives in it has its turn."""
+    """Time that passes in small steps, so that whoever else lives in it has its turn.
+
+    The thread that made it lets time pass; others that wait, such as a spreading cascade, see it pass.
+    """
 
     def __init__(self) -> None:
         super().__init__(ORIGIN)
+        self._owner = threading.get_ident()
         self.others: Callable[[], None] = lambda: None
 
     def pass_by(self, seconds: float) -> None:
@@ -80,6 +85,10 @@ class SharedClock(ManualClock):
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         end = self.now() + seconds
+        if threading.get_ident() != self._owner:
+            while self.now() < end and not event.wait(SPECTATOR_SECONDS):
+                pass
+            return event.is_set()
         while not event.is_set() and (left := end - self.now()) > 1e-9:
             self.advance(min(POLL_SECONDS, left))
             self.others()
