@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import psutil
 
@@ -82,6 +82,21 @@ def sleeper(*command: str) -> Iterator["subprocess.Popen[bytes]"]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def family() -> Iterator[tuple[psutil.Process, list[psutil.Process]]]:
+    """Run a process with two children, as a preforking server; yield it and them."""
+    with sleeper("sh", "-c", "sleep 600 & sleep 600 & wait") as process:
+        server = psutil.Process(process.pid)
+        assert until(lambda: len(server.children()) == 2)
+        workers = server.children()
+        try:
+            yield server, workers
+        finally:
+            for worker in workers:
+                with suppress(psutil.NoSuchProcess):
+                    worker.kill()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from chaos_host_cases import (
     GONE_SECONDS,
     alive,
     all_gone,
+    family,
     own_children,
     refusal,
     sleeper,
@@ -24,6 +25,7 @@ from chaos_host_cases import (
 from pytest_resilience.chaos.host.kill import KillEffect
 from pytest_resilience.chaos.host.specs import KillSpec
 from pytest_resilience.chaos.touched import Touched
+from pytest_resilience.errors import ScenarioError
 
 HOLDER = """
 import asyncio, subprocess
@@ -104,14 +106,30 @@ def test_a_command_that_ends_well_has_started_a_server(tmp_path: Path) -> None:
     assert mark.read_text() == "again\n"
 
 
-def test_a_command_that_fails_is_named_with_its_last_words() -> None:
-    """The user sees what ran, its exit code and what it said."""
+def test_the_workers_of_a_server_die_with_it() -> None:
+    """Orphans would answer on."""
+    with family() as (server, workers):
+        effect = KillEffect(KillSpec(server.pid))
+        assert killed(effect).detail == f"process {server.pid} and 2 descendants killed"
+        assert until(lambda: all_gone([server, *workers]), GONE_SECONDS)
+
+
+def test_a_command_that_fails_is_an_error_with_its_last_words() -> None:
+    """The user sees what ran, its exit code and what it said; asked again, nothing is left to undo."""
     with sleeper() as process:
-        touched = killed(
-            KillEffect(KillSpec(process.pid, ("sh", "-c", "echo first >&2; echo no port >&2; exit 3")))
+        effect = KillEffect(
+            KillSpec(process.pid, ("sh", "-c", "echo first >&2; echo no port >&2; exit 3"))
         )
-    assert touched.detail.endswith(
+        with pytest.raises(ScenarioError) as raised:
+            killed(effect)
+        asyncio.run(effect.stop())
+    failed = (
         "killed, restart failed: `sh -c 'echo first >&2; echo no port >&2; exit 3'` ended with 3: no port"
+    )
+    assert effect.touched().detail.endswith(failed)
+    assert str(raised.value) == (
+        f"Process {process.pid} was {failed}. "
+        "The service stays dead: bring it back, and correct what restarts it."
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 from chaos_host_cases import (
     GONE_SECONDS,
     all_gone,
+    family,
     holder,
     kill_holder,
     own_children,
@@ -57,22 +58,44 @@ def test_a_process_stands_still_and_goes_on() -> None:
     assert own_children() == before
 
 
-def test_only_the_process_itself_is_stopped() -> None:
-    """Its children run on."""
+def test_the_workers_of_a_server_stand_still_with_it() -> None:
+    """A preforking server would answer on, were only its first process stopped."""
 
-    async def main(parent: psutil.Process) -> None:
-        async with started(PauseEffect(PauseSpec(parent.pid))):
-            assert stopped(parent.pid)
-            assert not stopped(parent.children()[0].pid)
+    async def main(server: psutil.Process, workers: list[psutil.Process]) -> None:
+        effect = PauseEffect(PauseSpec(server.pid))
+        async with started(effect):
+            assert all(stopped(one.pid) for one in (server, *workers))
+            assert effect.touched().detail == f"process {server.pid} and 2 descendants stopped"
+        assert await soon(lambda: not any(stopped(one.pid) for one in (server, *workers)), GONE_SECONDS)
 
-    with sleeper("sh", "-c", "sleep 600 & wait") as process:
-        parent = psutil.Process(process.pid)
-        assert until(parent.children)
-        child = parent.children()[0]
-        try:
-            asyncio.run(main(parent))
-        finally:
-            child.kill()
+    with family() as (server, workers):
+        asyncio.run(main(server, workers))
+
+
+def test_a_worker_that_somebody_else_has_stopped_stays_so() -> None:
+    """Only what was stopped here goes on."""
+
+    async def main(server: psutil.Process, idle: psutil.Process) -> None:
+        async with started(PauseEffect(PauseSpec(server.pid))):
+            assert stopped(server.pid)
+        assert await soon(lambda: not stopped(server.pid), GONE_SECONDS)
+        assert stopped(idle.pid)
+
+    with family() as (server, workers):
+        workers[0].suspend()
+        assert until(lambda: stopped(workers[0].pid))
+        asyncio.run(main(server, workers[0]))
+
+
+def test_the_workers_go_on_too_when_the_holder_is_killed() -> None:
+    """Each has somebody to wake it."""
+    with (
+        family() as (server, workers),
+        holder("pause", "PauseEffect", f"PauseSpec({server.pid})") as (parent, _),
+    ):
+        assert all(stopped(one.pid) for one in (server, *workers))
+        kill_holder(parent)
+        assert until(lambda: not any(stopped(one.pid) for one in (server, *workers)), GONE_SECONDS)
 
 
 def test_a_process_that_somebody_lets_go_on_is_no_evidence() -> None:

@@ -5,15 +5,24 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
+from pytest_resilience.chaos.asking import written
 from pytest_resilience.chaos.countdown import Countdown
 from pytest_resilience.chaos.host.descriptors import Descriptors
-from pytest_resilience.chaos.host.specs import CpuSpec, FullSpec, KillSpec, MemorySpec, PauseSpec
+from pytest_resilience.chaos.host.specs import (
+    AFTER_RESTART,
+    CpuSpec,
+    FullSpec,
+    KillSpec,
+    MemorySpec,
+    PauseSpec,
+)
 from pytest_resilience.chaos.network.specs import ToxicsSpec
 from pytest_resilience.chaos.outside import Outside
 from pytest_resilience.chaos.release import Release
 from pytest_resilience.chaos.supervisor.client import Supervisor
 from pytest_resilience.chaos.touched import Touched
 from pytest_resilience.clock import Clock
+from pytest_resilience.errors import ScenarioError
 from pytest_resilience.units import counted
 
 __tracebackhide__ = True  # for pytest: a traceback ends at the user's own line
@@ -94,8 +103,17 @@ class SupervisedAction(_NoErrors):
         if self._last is None:
             self._last = self._supervisor.stop(self._effect_id)
         if self._afterwards is not None:
-            self._afterwards()
-            self._afterwards = None  # once it has returned: an interrupted one is called again
+            self._restart(self._afterwards)
+
+    def _restart(self, function: Callable[[], object]) -> None:
+        """Call it until it has returned or failed: one that was interrupted is called again."""
+        try:
+            function()
+        except Exception as wrong:
+            self._afterwards = None
+            said = f"{type(wrong).__name__}: {wrong}"
+            raise ScenarioError(f"restart={written(function)} raised {said}. {AFTER_RESTART}") from wrong
+        self._afterwards = None
 
     def touched(self) -> Touched:
         if self._last is not None:

@@ -1,4 +1,4 @@
-"""A countdown: ends an injection after its duration, without a `with` block around it."""
+"""A countdown: acts after some time, unless somebody else was faster."""
 
 import _thread
 from collections.abc import Callable
@@ -10,9 +10,10 @@ _FINISH_SECONDS = 5.0
 
 
 class Countdown:
-    """Calls `action` once `seconds` have passed or `release` is set, in a thread of its own.
+    """Calls `action` once `seconds` have passed, in a thread of its own; not if `release` is set before.
 
-    The thread is a bare one: `Thread.start` waits on an Event, which an interrupt can break.
+    The thread is a bare one: `Thread.start` waits on an Event, which an interrupt can break. Nor is there a
+    lock, which an interrupt could leave held: whoever is first to write its name down acts.
     """
 
     def __init__(self, seconds: float, action: Callable[[], None], release: Release, clock: Clock) -> None:
@@ -21,10 +22,16 @@ class Countdown:
         self._release = release
         self._clock = clock
         self._thread: int | None = None
+        self._actor: dict[str, str] = {}
         self._done = Release()
 
     def start(self) -> None:
         _thread.start_new_thread(self._run, ())
+
+    def cancel(self) -> None:
+        """Keep it from acting; if it acts already, wait until it has. In its own thread, return."""
+        if self._actor.setdefault("is", "caller") == "countdown":
+            self.finish()
 
     def finish(self) -> None:
         """Wait for the thread to end, which it does once `release` is set; from the thread itself, return."""
@@ -34,7 +41,8 @@ class Countdown:
     def _run(self) -> None:
         self._thread = _thread.get_ident()
         try:
-            self._clock.wait(self._release, self._seconds)
-            self._action()
+            released = self._clock.wait(self._release, self._seconds)
+            if not released and self._actor.setdefault("is", "countdown") == "countdown":
+                self._action()
         finally:
             self._done.set()

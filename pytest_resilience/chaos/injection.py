@@ -54,7 +54,8 @@ class Injection:
         self._release = Release()
         self._action = make_action(self._release)
         self._armed = False
-        self._countdown = None if duration is None else Countdown(duration, self.remove, self._release, clock)
+        self._failure: Exception | None = None
+        self._countdown = None if duration is None else Countdown(duration, self._end, self._release, clock)
 
     @property
     def scenario(self) -> str:
@@ -132,17 +133,19 @@ class Injection:
         return self
 
     def remove(self) -> None:
-        """Take the fault away and end its waits; doing it again changes nothing."""
-        if self.removed_at is None:
-            self._measure("during")
-            self._release.set()
-            self._action.stop()
-            self._action.settle()
-            self.removed_at = self._clock.now()
-            self._measure("after")
-            self._changed(self, "removed")
+        """Take the fault away and end its waits; doing it again changes nothing.
+
+        Raises:
+            ScenarioError: something could not be undone, also when that was at the end of its duration.
+        """
+        if self._countdown:
+            self._countdown.cancel()
+        self._take_away()
         if self._countdown:
             self._countdown.finish()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     def settle(self) -> None:
         """Learn where injected errors were caught; call it where none is on its way, as between two tests."""
@@ -191,6 +194,24 @@ class Injection:
         if touched.fired:
             return f"{found}, fired {touched.fired}."
         return f"{found}{', ' if touched.reached else ': '}{self._action.unfired()}"
+
+    def _end(self) -> None:
+        """Take it away after its duration; what goes wrong is told by `remove`, which tries again."""
+        try:
+            self._take_away()
+        except Exception as failure:
+            self._failure = failure
+
+    def _take_away(self) -> None:
+        if self.removed_at is not None:
+            return
+        self._measure("during")
+        self._release.set()
+        self._action.stop()
+        self._action.settle()
+        self.removed_at = self._clock.now()
+        self._measure("after")
+        self._changed(self, "removed")
 
     def _start(self) -> None:
         self._measure("before")

@@ -10,8 +10,8 @@ from typing import IO
 
 from pytest_resilience.chaos.host.checks import Checks
 from pytest_resilience.chaos.host.children import POLL_SECONDS, command
-from pytest_resilience.chaos.host.specs import KillSpec
-from pytest_resilience.chaos.host.victims import Victim
+from pytest_resilience.chaos.host.specs import AFTER_RESTART, KillSpec
+from pytest_resilience.chaos.host.victims import Victim, family_of, named
 from pytest_resilience.chaos.supervisor.effects import Info
 from pytest_resilience.chaos.touched import Touched
 from pytest_resilience.clock import Clock, SystemClock
@@ -23,43 +23,45 @@ RESTART_SECONDS = 0.3
 
 
 class KillEffect:
-    """Kills a process. A check fires when it is gone; a zombie is.
+    """Kills a process and its descendants. A check fires when all are gone; a zombie is.
 
-    When the fault is removed, the restart command is run. A command that stays is a server in the foreground:
+    When the fault is removed, the restart command is run, once; it raises ScenarioError if it fails. A command that stays is a server in the foreground:
     it belongs to this process, and the kernel ends it with this process.
     """
 
     def __init__(self, spec: KillSpec, clock: Clock | None = None) -> None:
         self._spec = spec
         self._clock = clock or SystemClock()
-        self._killed: Victim | None = None
+        self._killed: tuple[Victim, ...] = ()
         self._server: subprocess.Popen[bytes] | None = None
         self._checks = Checks(self._holds, clock=self._clock)
         self._back = ""
 
     async def start(self) -> Info:
         _require_command(self._spec.restart)
-        victim = Victim(self._spec.pid)
-        victim.send(signal.SIGKILL)
-        self._killed = victim
+        victims = family_of(self._spec.pid)
+        victims[0].send(signal.SIGKILL)
+        self._killed = victims
+        for victim in victims[1:]:
+            victim.send_unless_dead(signal.SIGKILL)
         deadline = self._clock.now() + DEATH_SECONDS
-        while not victim.dead and self._clock.now() < deadline:
+        while not self._holds() and self._clock.now() < deadline:
             await asyncio.sleep(POLL_SECONDS)
         self._checks.start()
-        return {"pid": victim.pid}
+        return {"pid": victims[0].pid}
 
     async def stop(self) -> None:
         try:
             await self._checks.stop()
         finally:
-            if self._killed is not None and self._spec.restart and self._server is None:
+            if self._killed and self._spec.restart and self._server is None:
                 await self._restart()
 
     def touched(self) -> Touched:
-        return self._checks.touched(f"process {self._spec.pid} killed{self._back}" if self._killed else "")
+        return self._checks.touched(f"{named(self._killed)} killed{self._back}" if self._killed else "")
 
     def _holds(self) -> bool:
-        return self._killed is not None and self._killed.dead
+        return bool(self._killed) and all(victim.dead for victim in self._killed)
 
     async def _restart(self) -> None:
         with tempfile.TemporaryFile() as errors:
@@ -67,7 +69,13 @@ class KillEffect:
             deadline = self._clock.now() + RESTART_SECONDS
             while self._server.poll() is None and self._clock.now() < deadline:
                 await asyncio.sleep(POLL_SECONDS)
-            self._back = _outcome(self._spec.restart, self._server, errors)
+            failure = _failure(self._spec.restart, self._server, errors)
+        if failure:
+            self._back = f", {failure}"
+            raise ScenarioError(f"Process {self._spec.pid} was killed, {failure}. {AFTER_RESTART}")
+        self._back = ", restarted"
+        if self._server.returncode is None:
+            self._back += f" as process {self._server.pid}"
 
 
 def _run(restart: tuple[str, ...], errors: IO[bytes]) -> "subprocess.Popen[bytes]":
@@ -80,14 +88,13 @@ def _run(restart: tuple[str, ...], errors: IO[bytes]) -> "subprocess.Popen[bytes
     )
 
 
-def _outcome(restart: tuple[str, ...], server: "subprocess.Popen[bytes]", errors: IO[bytes]) -> str:
-    if server.returncode is None:
-        return f", restarted as process {server.pid}"
-    if server.returncode == 0:
-        return ", restarted"
+def _failure(restart: tuple[str, ...], server: "subprocess.Popen[bytes]", errors: IO[bytes]) -> str:
+    """Say how a restart failed; an empty text if it has not."""
+    if not server.returncode:
+        return ""
     errors.seek(0)
     last = errors.read().decode(errors="replace").strip().rpartition("\n")[2]
-    return f", restart failed: `{shlex.join(restart)}` ended with {server.returncode}: {last}"
+    return f"restart failed: `{shlex.join(restart)}` ended with {server.returncode}: {last}"
 
 
 def _require_command(restart: tuple[str, ...]) -> None:

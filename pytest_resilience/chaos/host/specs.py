@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 
 
+AFTER_RESTART = "The service stays dead: bring it back, and correct what restarts it."
+"""What to do when a restart has failed."""
+
+
 @dataclass(frozen=True, slots=True)
 class CpuSpec:
     """Keep `cores` cores busy for a share `load` (above 0, up to 1) of the time, in child processes."""
@@ -26,14 +30,17 @@ class MemorySpec:
 
 @dataclass(frozen=True, slots=True)
 class PauseSpec:
-    """Stop the process `pid` (SIGSTOP) and let it go on (SIGCONT)."""
+    """Stop the process `pid` and its descendants (SIGSTOP), and let them go on (SIGCONT)."""
 
     pid: int
 
 
 @dataclass(frozen=True, slots=True)
 class KillSpec:
-    """Kill the process `pid` (SIGKILL); `restart`, a command, is run when the fault is removed."""
+    """Kill the process `pid` and its descendants (SIGKILL).
+
+    `restart`, a command, is run when the fault is removed.
+    """
 
     pid: int
     restart: tuple[str, ...] = ()

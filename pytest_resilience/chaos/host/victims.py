@@ -1,10 +1,13 @@
 """A process that chaos may stop or kill: which never may be, and never another that got its number."""
 
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 
 import psutil
 
 from pytest_resilience.errors import ScenarioError
+from pytest_resilience.units import counted
 
 
 class Victim:
@@ -56,11 +59,42 @@ class Victim:
                 f"Process {self} takes no signals from us. Start it within the tests."
             ) from None
 
+    def send_unless_dead(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        try:
+            self.send(number)
+        except ScenarioError:
+            if not self.dead:
+                raise
+
     def __str__(self) -> str:
         try:
             return f"{self.pid} ({self._process.name()})"
         except psutil.Error:
             return str(self.pid)
+
+
+def family_of(pid: int) -> tuple[Victim, ...]:
+    """Return a process and its descendants, parents first; raise ScenarioError for one that is left alone.
+
+    A server forks workers, and a shell starts the server: the service is all of them.
+    """
+    family = [Victim(pid)]
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children(recursive=True):
+            try:
+                family.append(Victim(child.pid))
+            except ScenarioError:
+                if child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+                    raise
+    return tuple(family)
+
+
+def named(victims: Sequence[Victim]) -> str:
+    """Say which processes: `process 12`, `process 12 and 3 descendants`."""
+    first, *others = victims
+    more = f" and {counted(len(others), 'descendant')}" if others else ""
+    return f"process {first.pid}{more}"
 
 
 def _require_foreign(pid: int) -> None:
