@@ -1,5 +1,6 @@
 """Services: the named dependencies of the code under test, and what they need of each other."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -67,7 +68,7 @@ class Service:
         self._check_seams()
         for need in self.needs:
             if not isinstance(need, str):
-                raise ServiceError(requirement(f"Each of Service({self.name!r}).needs", "a name", need))
+                raise ServiceError(requirement(f"Each of {self._field('needs')}", "a name", need))
         if self.timeout is not None:
             self._check_timeout(self.timeout)
         for spec in (*self.errors, self.timeout_error):
@@ -83,12 +84,22 @@ class Service:
         """The pid of its process now; raise ServiceError if `process` gives none."""
         if self.process is None:
             return None
-        given = self.process() if callable(self.process) else self.process
+        given = self._ask_for_process() if callable(self.process) else self.process
         pid = given if isinstance(given, int) else getattr(given, "pid", None)
         if isinstance(pid, bool) or not isinstance(pid, int) or pid < 1:
             constraint = "a pid, a process with one, or a function that returns one of them"
             raise ServiceError(requirement(self._field("process"), constraint, given))
         return pid
+
+    def _ask_for_process(self) -> object:
+        assert callable(self.process)
+        try:
+            return self.process()
+        except Exception as wrong:
+            said = f"{type(wrong).__name__}: {wrong}"
+            raise ServiceError(
+                f"{self._field('process')} raised {said}. Let it return the process that runs now."
+            ) from wrong
 
     def _field(self, name: str) -> str:
         return f"Service({self.name!r}).{name}"
@@ -96,8 +107,10 @@ class Service:
     def _check_seams(self) -> None:
         """Raise ServiceError for what is no endpoint or no process; a function is asked when it is needed."""
         _ = self.listens_at
-        if not callable(self.process):
-            _ = self.pid
+        pid = None if callable(self.process) else self.pid
+        if pid is not None and not _runs(pid):
+            fix = "Declare it once it is started, or give a function that returns the one that runs now."
+            raise ServiceError(requirement(self._field("process"), "one that runs", pid, fix))
 
     def _freeze(self, field: str) -> None:
         value = getattr(self, field)
@@ -114,6 +127,16 @@ class Service:
             positive(timeout, name, timeout)
         except Exception as wrong:
             raise ServiceError(str(wrong)) from None
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _written(value: object) -> str:

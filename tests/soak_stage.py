@@ -7,11 +7,13 @@ is polled whenever time passes, as its thread does in a real run.
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from pytest_resilience.chaos.engine import Chaos
 from pytest_resilience.chaos.records import ChaosEvent
+from pytest_resilience.chaos.scenario import CustomScenario
 from pytest_resilience.chaos.scenarios import TEN
 from pytest_resilience.chaos.seams import SeamKind
 from pytest_resilience.chaos.shares import Shares
@@ -137,6 +139,7 @@ class Stage:
     max_concurrent: int = 3
     auto_recovery: bool = True
     chosen: Sequence[str] = ON_CALLS
+    custom: Sequence[CustomScenario] = ()
 
     def __post_init__(self) -> None:
         self.clock = SharedClock()
@@ -154,6 +157,7 @@ class Stage:
             clock=self.clock,
             max_concurrent=self.max_concurrent,
             chosen=self.chosen,
+            scenarios=self.custom,
         )
         self.world = World(
             services, dict.fromkeys(self.breakers, object()), self.chaos if self.services else None
@@ -211,6 +215,8 @@ class Stage:
         if self._wait is None:
             return
         self.conductor.tick()
+        if reason := self.conductor.broken():
+            self._abort(reason)
         while self._wait is not None and (self._wait.ready() or self.conductor.now() >= self._wait.deadline):
             try:
                 self._wait = next(self.script, None)
@@ -218,6 +224,12 @@ class Stage:
                 self.reason, self._wait = str(end), None
         if self._wait is None:
             self.conductor.send(messages.Stop())
+
+    def _abort(self, reason: str) -> None:
+        """End the script as the leader does when the run must end."""
+        self._wait, self.reason = None, reason
+        with suppress(Abort):
+            self.script.throw(Abort(reason))
 
     def interrupt(self) -> None:
         """End the soak as Ctrl-C does."""

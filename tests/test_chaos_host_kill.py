@@ -117,9 +117,7 @@ def test_the_workers_of_a_server_die_with_it() -> None:
 def test_a_command_that_fails_is_an_error_with_its_last_words() -> None:
     """The user sees what ran, its exit code and what it said; asked again, nothing is left to undo."""
     with sleeper() as process:
-        effect = KillEffect(
-            KillSpec(process.pid, ("sh", "-c", "echo first >&2; echo no port >&2; exit 3"))
-        )
+        effect = KillEffect(KillSpec(process.pid, ("sh", "-c", "echo first >&2; echo no port >&2; exit 3")))
         with pytest.raises(ScenarioError) as raised:
             killed(effect)
         asyncio.run(effect.stop())

@@ -10,7 +10,7 @@ import pytest
 from pytest_resilience.chaos import cascade
 from pytest_resilience.chaos.engine import Chaos
 from pytest_resilience.chaos.faults import Delay
-from pytest_resilience.chaos.network.toxics import Latency
+from pytest_resilience.chaos.network.toxics import Latency, Slots
 from pytest_resilience.chaos.parameters import Parameters
 from pytest_resilience.chaos.plans import Planner
 from pytest_resilience.chaos.records import NotRun
@@ -18,13 +18,14 @@ from pytest_resilience.chaos.scenario import CustomScenario
 from pytest_resilience.chaos.scenarios import BUILT_IN, TEN, Catalogue, lacking, service_ways
 from pytest_resilience.chaos.seams import SeamKind
 from pytest_resilience.chaos.shares import INTENSITIES, Shares, shares_at
-from pytest_resilience.chaos.triggers import nth
+from pytest_resilience.chaos.triggers import first, nth, share
 from pytest_resilience.chaos.works import CallWork, CascadeWork, ToxicWork
 from pytest_resilience.clock import ManualClock
 from pytest_resilience.errors import ScenarioError
 from pytest_resilience.services import Service
 
 CALLS = ["chaos_subjects:fetch"]
+EVERY_CALL = Shares(1, 1, 1)
 FULL = Service(
     "odds_provider",
     calls=CALLS,
@@ -347,6 +348,36 @@ def test_a_cascade_needs_two_services_with_seams() -> None:
             "CustomScenario('mine') does nothing. Give it a fault (for calls) or toxics.",
         ),
         ({"name": "mine", "probability": 2}, "share must be a number above 0 and up to 1, not 2."),
+        (
+            {"name": "mine", "fault": ConnectionError},
+            "mine: fault must be a fault, not <class 'ConnectionError'>. Write fault=faults.Delay(0.2).",
+        ),
+        (
+            {"name": "mine", "fault": Delay},
+            (
+                "mine: fault must be a fault, not <class 'pytest_resilience.chaos.faults.Delay'>. "
+                "Write fault=faults.Delay(0.2)."
+            ),
+        ),
+        (
+            {"name": "mine", "toxics": Slots(1)},
+            (
+                "mine: toxics must be a list of toxics, not Slots(stream='downstream', toxicity=1.0, "
+                "trigger=None, per='connection', connections=1). Write toxics=[toxics.Latency(0.2)]."
+            ),
+        ),
+        (
+            {"name": "mine", "toxics": ["latency"]},
+            "mine: toxics must be a list of toxics, not ['latency']. Write toxics=[toxics.Latency(0.2)].",
+        ),
+        (
+            {"name": "mine", "trigger": 3},
+            "mine: trigger must be share(p), nth(n), every(n), first(n) or window(start, stop), not 3.",
+        ),
+        (
+            {"name": "mine", "trigger": nth(2), "probability": 0.5},
+            "mine: probability and trigger exclude each other. Give one.",
+        ),
     ],
 )
 def test_wrong_custom_scenarios_are_named(fields: Any, message: str) -> None:
@@ -376,3 +407,26 @@ def test_custom_scenarios_act_on_calls_and_endpoints() -> None:
         subjects.fetch("a")
     assert again.fired == 1
     assert [way.seam for way in mine.scenario().ways] == [SeamKind.CALLS, SeamKind.ENDPOINT]
+
+
+@pytest.mark.parametrize(
+    ("fields", "given", "expected"),
+    [
+        ({}, {}, None),
+        ({"probability": 0.1}, {}, share(0.1)),
+        ({"trigger": nth(2)}, {}, nth(2)),
+        ({"trigger": nth(2)}, {"probability": 0.5}, share(0.5)),
+        ({"probability": 0.1}, {"trigger": first(3)}, first(3)),
+        ({"probability": 0.1}, {"probability": 1}, None),
+    ],
+)
+def test_a_custom_scenario_picks_connections_as_it_picks_calls(
+    fields: Any, given: Any, expected: object
+) -> None:
+    """What the injection says goes first, then the scenario, then each toxic itself."""
+    mine = CustomScenario("mine", toxics=[Latency(0.1), Slots(1)], **fields)
+    work = (
+        Planner({"odds_provider": FULL}, EVERY_CALL).plan(mine.scenario(), "odds_provider", None, given).work
+    )
+    assert isinstance(work, ToxicWork)
+    assert [toxic.trigger for toxic in work.toxics_for(None)] == [expected] * 2

@@ -91,9 +91,8 @@ def test_a_timeout_is_finite_and_above_zero(timeout: float) -> None:
 def test_a_need_is_a_name() -> None:
     """A Service in place of its name is a mistake that is easily made."""
     cache = Service("cache")
-    assert (
-        message(name="odds", needs=[cache]) == f"Each of Service('odds').needs must be a name, not {cache!r}."
-    )
+    must = "Each of Service('odds').needs must be a name"
+    assert message(name="odds", needs=[cache]) == f"{must}, not {cache!r}."
 
 
 @pytest.mark.parametrize("field", ["errors", "timeout_error"])
@@ -191,6 +190,26 @@ def test_a_function_that_gives_no_process_is_told_with_its_answer(answer: Any) -
     with pytest.raises(ServiceError) as wrong:
         _ = service.pid
     assert str(wrong.value) == f"Service('db').process must be {NO_PID}, not {answer!r}."
+
+
+def test_a_function_that_raises_is_told_with_what_it_raised() -> None:
+    """It is the user's own, and may fail at any instant."""
+    service = Service("db", process=lambda: {}["db"])
+    with pytest.raises(ServiceError) as wrong:
+        _ = service.pid
+    assert str(wrong.value) == (
+        "Service('db').process raised KeyError: 'db'. Let it return the process that runs now."
+    )
+
+
+def test_a_process_that_has_ended_is_found_at_once() -> None:
+    """Nothing can be done to it."""
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    assert message(name="db", process=ended) == (
+        f"Service('db').process must be one that runs, not {ended.pid}. "
+        "Declare it once it is started, or give a function that returns the one that runs now."
+    )
 
 
 @pytest.mark.parametrize("endpoint", ["127.0.0.1:5432", "[::1]:5432", "localhost:5432", "unix:/run/db.sock"])

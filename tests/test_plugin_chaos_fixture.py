@@ -93,6 +93,14 @@ def broken_odds(chaos):
 def test_never_reached_by_fixture(broken_odds):
     pass
 
+@pytest.fixture
+def broken_at_the_end(chaos):
+    yield
+    chaos.inject("valuation_exception", "odds")
+
+def test_never_reached_in_teardown(broken_at_the_end):
+    pass
+
 @pytest.mark.asyncio
 async def test_never_reached_asyncio(chaos):
     chaos.inject("valuation_exception", "odds")
@@ -157,6 +165,7 @@ def test_last_finds_nothing_patched():
     assert shop.fetch("game-1") == 1.5
 """
 PASS = {
+    "test_never_reached_in_teardown",
     "test_error_is_raised",
     "test_latency_is_real",
     "test_timeout_hangs_then_raises",
@@ -217,7 +226,7 @@ def test_faults_are_real_and_end_with_the_test(runs: Mapping[str, Finished], way
     run = runs[way]
     assert named(run, "PASSED") == PASS, run.output
     assert named(run, "FAILED") == set(FAIL)
-    assert named(run, "ERROR") == set()
+    assert named(run, "ERROR") == {"test_never_reached_in_teardown"}
     assert named(run, "XFAIL") == {"test_expected_to_fail"}
     assert "SKIPPED [1] test_shop.py" in run.output
 

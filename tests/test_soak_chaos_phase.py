@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from soak_stage import ODDS, ON_CALLS, ORIGIN, Stage, fetch
 
+from pytest_resilience.chaos.faults import Mutate
 from pytest_resilience.chaos.records import ChaosEvent, NotRun
+from pytest_resilience.chaos.scenario import CustomScenario
 from pytest_resilience.chaos.shares import Shares
 from pytest_resilience.services import Service
 from pytest_resilience.soak import messages
@@ -59,6 +61,35 @@ def between(event: ChaosEvent) -> tuple[float, float]:
 def not_run(stage: Stage) -> dict[str, NotRun]:
     """Return the scenarios of this version that had no turn."""
     return {one.scenario: one for one in stage.data.not_run if one.service}
+
+
+def test_a_slow_round_under_one_fault_leaves_room_for_the_others() -> None:
+    """How long a round takes under a fault says nothing about the next fault: all have their turn."""
+    stage = Stage(1200.0, services=[ODDS])
+
+    def body() -> None:
+        stage.clock.pass_by(0.5)
+        try:
+            fetch("a")
+        except TimeoutError:
+            stage.clock.pass_by(40.0)  # a client that tries again and again
+
+    stage.bodies[NAME] = body
+    stage.play()
+    assert {event.scenario for event in stage.data.events} == SCENARIOS
+
+
+def test_a_function_of_the_users_that_fails_ends_the_run_and_is_named() -> None:
+    """Its errors would pass as those of the fault."""
+    wrong = CustomScenario("cut_short", fault=Mutate(lambda body: body["price"]))
+    stage = calling(600.0, custom=[wrong], chosen=["cut_short"]).play()
+    assert re.fullmatch(
+        r"cut_short-1 proves nothing: Mutate\(change\) <lambda> \(test_soak_chaos_phase.py:\d+\) raised "
+        r"TypeError: string indices must be integers.* Let it take what the call hands out\.",
+        stage.reason,
+    )
+    assert stage.phase(PhaseName.CHAOS).status == "cut"
+    assert len(stage.data.events) == 1
 
 
 def test_every_scenario_is_injected_really_and_recorded() -> None:

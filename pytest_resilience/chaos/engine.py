@@ -114,9 +114,12 @@ class Chaos:
         """Return the injections that are not removed yet."""
         return tuple(injection for injection in self.injections if injection.active)
 
-    def complaints(self) -> tuple[str, ...]:
-        """Say which injections had to fire and never did, and which functions given with them are wrong."""
-        wrong = (one for one in self.injections if one.mistake or one.failed_to_fire)
+    def complaints(self, since: int = 0) -> tuple[str, ...]:
+        """Say which injections had to fire and never did, and which functions given with them are wrong.
+
+        The first `since` injections are left out.
+        """
+        wrong = (one for one in self.injections[since:] if one.mistake or one.failed_to_fire)
         return tuple(one.mistake or one.explain() for one in wrong)
 
     def settle(self) -> None:

@@ -84,7 +84,8 @@ def _probability(name: str, value: object) -> None:
         raise ScenarioError(requirement(name, constraint, value))
 
 
-def _trigger(name: str, value: object) -> None:
+def check_trigger(name: str, value: object) -> None:
+    """Raise ScenarioError for what is no trigger."""
     if not isinstance(value, (Share, Ordinals)):
         raise ScenarioError(
             requirement(name, "share(p), nth(n), every(n), first(n) or window(start, stop)", value)
@@ -159,7 +160,7 @@ def _restart(name: str, value: object) -> None:
 
 _CHECKS: Mapping[str, Check] = {
     "probability": _probability,
-    "trigger": _trigger,
+    "trigger": check_trigger,
     "when": _predicate,
     "scope": _one_of("process", "task"),
     "timeout": _seconds,

@@ -1,6 +1,7 @@
 """The fixtures that users override or ask for."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,6 +16,8 @@ T = TypeVar("T")
 
 CHAOS = pytest.StashKey["Chaos"]()
 ENGINES = pytest.StashKey["list[Chaos]"]()
+CHECKED = pytest.StashKey[int]()
+"""How many injections there were when the test's body was over; the later ones are a fixture's."""
 
 
 @pytest.fixture(scope="session")
@@ -81,15 +84,15 @@ def chaos(request: pytest.FixtureRequest, resilience_services: "Sequence[Service
     request.node.stash[CHAOS] = engine
     if not request.config.pluginmanager.has_plugin(FiringCheck.NAME):
         request.config.pluginmanager.register(FiringCheck(), FiringCheck.NAME)
-    try:
+    with ExitStack() as undo:  # whatever one of them raises, the others have their turn
+        undo.callback(news.tell_all)
+        undo.callback(engine.settle)
+        undo.callback(engines.remove, engine)
+        undo.callback(engine.sweep)
+        undo.callback(request.node.stash.__delitem__, CHAOS)
         yield engine
-    finally:
-        del request.node.stash[CHAOS]
-        engine.sweep()
-        engines.remove(engine)
-        engine.settle()
-        news.tell_all()
     hooks.raise_error()
+    _fail_for(engine.complaints(request.node.stash.get(CHECKED, len(engine.injections))))
 
 
 def sweep_engines(config: pytest.Config) -> None:
@@ -114,12 +117,19 @@ class FiringCheck:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        result = yield
-        engine = item.stash.get(CHAOS, None)
-        complaints = engine.complaints() if engine is not None else ()
-        if complaints:
-            pytest.fail("\n".join(complaints), pytrace=False)
+        try:
+            result = yield
+        finally:
+            engine = item.stash.get(CHAOS, None)
+            item.stash[CHECKED] = len(engine.injections) if engine is not None else 0
+        if engine is not None:
+            _fail_for(engine.complaints())
         return result
+
+
+def _fail_for(complaints: Sequence[str]) -> None:
+    if complaints:
+        pytest.fail("\n".join(complaints), pytrace=False)
 
 
 def _engine(node: pytest.Item, services: object, changed: "Callable[[Injection, str], None]") -> "Chaos":

@@ -158,8 +158,11 @@ class ChaosPhase:
         yield Until(min(self._end, started + STRETCH * self._needed()), struck)
 
     def _needed(self) -> float:
-        """Return the seconds that one salvo takes: its window and the first whole round after it."""
-        longest = self._stage.state.progress.longest_round
+        """Return the seconds that one salvo takes: its window and the first whole round after it.
+
+        How long rounds are under one fault says nothing about the next: the calm ones count.
+        """
+        longest = self._stage.state.progress.longest_calm_round
         whole_round = (BEGUN_ROUND + 1) * longest
         return max(self._window, (BEGUN_ROUND + MIN_WINDOW_ROUNDS) * longest) + whole_round
 

@@ -98,11 +98,11 @@ class Conductor:
                 self._store(changed)
 
     def broken(self) -> str:
-        """Say that the suite failed without a fault before chaos, or return an empty string."""
-        broken = self.state.broken
-        if broken is None:
-            return ""
-        return f"{broken.test} {broken.how}: nothing can be said about the resilience of a broken suite"
+        """Say that the suite failed without a fault before chaos, or that a fault is wrong; else nothing."""
+        broken, mistaken = self.state.broken, self.state.mistaken
+        if broken is not None:
+            return f"{broken.test} {broken.how}: nothing can be said about the resilience of a broken suite"
+        return f"{mistaken.event_id} proves nothing: {mistaken.text}" if mistaken is not None else ""
 
     def tick(self) -> None:
         """Do what time alone asks for: give up an event that does not recover."""

@@ -92,7 +92,7 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where the runner is: counters over the whole run."""
+    """Where the runner is: counters over the whole run; a calm round is one without any fault."""
 
     at: float
     iterations: int
@@ -100,6 +100,7 @@ class Progress:
     failures: int
     failures_outside: int
     longest_round: float
+    longest_calm_round: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,14 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
+class Mistaken:
+    """A function that the user gave with the fault of an event is wrong, so that the event proves nothing."""
+
+    event_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A paused task (VerifyBreakers, RunCascades) is over, or the loop itself (Stop)."""
 
@@ -141,5 +150,5 @@ class Trouble:
     text: str
 
 
-Report: TypeAlias = Declared | Progress | Fired | Recovered | Broken | Finished | Trouble
+Report: TypeAlias = Declared | Progress | Fired | Recovered | Broken | Mistaken | Finished | Trouble
 Message: TypeAlias = Command | Report | Record

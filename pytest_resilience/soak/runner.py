@@ -91,7 +91,7 @@ class Runner:
         self._recovering: dict[str, RecoveryWatch] = {}
         self._task: Message | None = None
         self._checkpoints = Checkpoints()
-        self._next_flush = self._longest_round = 0.0
+        self._next_flush = self._longest_round = self._longest_calm_round = 0.0
         self._completed_rounds = 0
         link.attach(self.receive)
 
@@ -139,7 +139,7 @@ class Runner:
     # The loop
 
     def _round(self, order: Sequence[str], afterwards: str) -> None:
-        started = self._now()
+        started, calm = self._now(), self._is_calm
         recovering = tuple(self._recovering.items())
         outcomes = []
         for test, following in zip(order, (*order[1:], afterwards), strict=True):
@@ -149,8 +149,14 @@ class Runner:
             self._rest()
         self._completed_rounds += 1
         self._longest_round = max(self._longest_round, self._now() - started)
+        if calm and self._is_calm:
+            self._longest_calm_round = max(self._longest_calm_round, self._now() - started)
         for event_id, watch in recovering:
             self._judge_recovery(event_id, watch, started, outcomes)
+
+    @property
+    def _is_calm(self) -> bool:
+        return not (self._injections or self._recovering)
 
     def _iterate(self, test: str, following: str) -> Outcome:
         began_in, started = self._phase, self._now()
@@ -193,6 +199,8 @@ class Runner:
     def _count(self, event_id: str, injection: Injection) -> None:
         """Tell what a fault has done so far; if the supervisor lost it, its removal will say so."""
         injection.settle()
+        if injection.mistake:
+            self._link.send(messages.Mistaken(event_id, injection.mistake))
         with suppress(ScenarioError):
             touched = injection.touched
             self._link.send(messages.Fired(event_id, touched.reached, touched.fired))
@@ -206,6 +214,7 @@ class Runner:
             failures=telemetry.failures,
             failures_outside=telemetry.failures_outside,
             longest_round=self._longest_round,
+            longest_calm_round=self._longest_calm_round,
         )
 
     def _checkpoint(self) -> None:
@@ -283,6 +292,7 @@ class Runner:
             self._link.send(messages.Trouble(str(failure)))
             injection.remove()  # asked again, the supervisor tries again, or there is nothing left to undo
         self._recovering[event_id] = RecoveryWatch(self._now(), self._limits())
+        self._count(event_id, injection)
         self._report(event_id, injection)
 
     def _report(self, event_id: str, injection: Injection) -> None:

@@ -17,6 +17,7 @@ class RunnerState:
         self.progress = messages.Progress(0.0, 0, 0, 0, 0, 0.0)
         self.declared: messages.Declared | None = None
         self.broken: messages.Broken | None = None
+        self.mistaken: messages.Mistaken | None = None
         self.troubles: list[str] = []
         self.finished: set[str] = set()
         self.events: dict[str, ChaosEvent] = {}
@@ -33,6 +34,8 @@ class RunnerState:
                 self.declared = message
             case messages.Broken():
                 self.broken = self.broken or message
+            case messages.Mistaken():
+                self.mistaken = self.mistaken or message
             case messages.Trouble(text):
                 self.troubles.append(text)
             case messages.Finished(task):
