@@ -235,11 +235,32 @@ def test_without_packets_those_who_wait_are_counted_all_the_same(rig: Rig) -> No
 
 
 @pytest.mark.usefixtures("no_packets")
-def test_without_packets_the_evidence_says_what_cannot_be_seen(rig: Rig) -> None:
+def test_without_packets_refused_attempts_are_counted_on_the_whole_machine(rig: Rig) -> None:
+    """The evidence says so; whoever else is refused meanwhile counts, too."""
+    with rig.toxic(Refuse()) as touched:
+        for _ in range(3):
+            assert isinstance(knock(rig), ConnectionRefusedError)
+        assert touched().fired >= 3
+        assert not touched().blind
+        assert touched().detail.endswith(
+            ", at most: without CAP_NET_RAW, all that were refused on this machine count"
+        )
+
+
+@pytest.mark.usefixtures("no_packets")
+def test_where_nobody_counts_the_evidence_says_what_cannot_be_seen(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing is invented."""
+
+    def untold() -> int:
+        raise FileNotFoundError("/proc/net/snmp")
+
+    monkeypatch.setattr(knocks, "failed_attempts", untold)
     with rig.toxic(Refuse()) as touched:
         assert isinstance(knock(rig), ConnectionRefusedError)
         assert touched().fired == 0
+        assert touched().blind
         assert touched().detail.endswith(", refused attempts cannot be seen without CAP_NET_RAW")
 
 

@@ -194,7 +194,7 @@ def test_a_function_that_gives_no_process_is_told_with_its_answer(answer: Any) -
 
 def test_a_function_that_raises_is_told_with_what_it_raised() -> None:
     """It is the user's own, and may fail at any instant."""
-    service = Service("db", process=lambda: {}["db"])
+    service = Service("db", process=lambda: dict[str, int]()["db"])
     with pytest.raises(ServiceError) as wrong:
         _ = service.pid
     assert str(wrong.value) == (

@@ -34,19 +34,19 @@ SLICE_SECONDS = 0.0005
 
 def black_hole(order: Order) -> Work:
     """Answers are swallowed, so that the client waits for its own time-out."""
-    return _toxics(order, _hit(order, Timeout()))
+    return _toxics(order, _hit_data(order, Timeout()))
 
 
 def spike(order: Order) -> Work:
     if "delay" in order.parameters:
-        return _toxics(order, _hit(order, _late(order)))
+        return _toxics(order, _hit_data(order, _late(order)))
     return _slower(order, SPIKE_FACTORS)
 
 
 def slow_down(order: Order) -> Work:
     """Answers come late and trickle in."""
     if "delay" in order.parameters:
-        return _toxics(order, _hit(order, _late(order)), _trickle(order))
+        return _toxics(order, _hit_data(order, _late(order)), _trickle(order))
     return _slower(order, (SLOWDOWN_FACTOR, SLOWDOWN_FACTOR), _trickle(order))
 
 
@@ -77,6 +77,15 @@ def _hit(order: Order, toxic: ToxicT) -> ToxicT:
     return replace(toxic, per="exchange", toxicity=share, trigger=trigger)
 
 
+def _hit_data(order: Order, toxic: ToxicT) -> ToxicT:
+    """Do the same; where every exchange is hit, then all data is.
+
+    Also what nobody asks for, such as a server's push, and what is on its way already.
+    """
+    hit = _hit(order, toxic)
+    return toxic if hit.toxicity == 1 and hit.trigger is None else hit
+
+
 def _late(order: Order) -> Latency:
     return Latency(order.parameters["delay"], order.parameters.get("jitter", 0.0))
 
@@ -93,7 +102,7 @@ def _slower(order: Order, factors: tuple[float, float], *more: AnyToxic) -> Work
         least, most = ((factor - 1) * (normal or 0.0) for factor in (low, high))
         late = max(MIN_SPIKE_SECONDS, (least + most) / 2)
         jitter = min((most - least) / 2, late - min(late, MIN_SPIKE_SECONDS))
-        return (_hit(order, Latency(late, jitter)), *more)
+        return (_hit_data(order, Latency(late, jitter)), *more)
 
     return ToxicWork(order.target, toxics)
 

@@ -123,7 +123,7 @@ class CustomScenario:
         return ToxicWork(order.target, lambda normal: toxics)
 
     def _trigger(self, order: Order) -> AnyTrigger | None:
-        """Return what picks the hits; None if all are hit, as far as the toxics themselves say nothing else."""
+        """Return what picks the hits; None for all, as far as the toxics themselves say nothing else."""
         given = order.parameters
         if "trigger" in given:
             return given["trigger"]

@@ -14,9 +14,11 @@ from pytest_resilience.chaos.actions import (
 )
 from pytest_resilience.chaos.call_action import CallAction, Normals
 from pytest_resilience.chaos.network.specs import ToxicsSpec
+from pytest_resilience.chaos.network.toxics import AnyToxic
 from pytest_resilience.chaos.outside import Outside
 from pytest_resilience.chaos.release import Release
 from pytest_resilience.chaos.targets import CallSite
+from pytest_resilience.chaos.triggers import share
 from pytest_resilience.chaos.works import (
     CallWork,
     CascadeWork,
@@ -81,7 +83,8 @@ class Workshop:
         unfired = Unfired(
             f"nothing came to {endpoint} through its proxy. Connect the code to service_address({name!r}), "
             "and use it while the fault is armed.",
-            "none of them was hit. Use it more often, with more data, or with probability=1.",
+            f"{_picked(toxics)}none of them was hit. "
+            "Use it more often, with more data, or with probability=1.",
         )
         return SupervisedAction(
             self.outside.supervisor,
@@ -92,3 +95,12 @@ class Workshop:
 
     def _seed(self, effect_id: str, service: str) -> str:
         return f"{self.seed}/{effect_id}/{service}"
+
+
+def _picked(toxics: Sequence[AnyToxic]) -> str:
+    """Say which exchanges are hit, and when the first one is; nothing if all are."""
+    for toxic in toxics:
+        if toxic.trigger is not None or 0 < toxic.toxicity < 1:
+            trigger = toxic.trigger or share(toxic.toxicity)
+            return f"{trigger}: the first hit comes by number {trigger.fires_by}, "
+    return ""

@@ -25,8 +25,9 @@ RESTART_SECONDS = 0.3
 class KillEffect:
     """Kills a process and its descendants. A check fires when all are gone; a zombie is.
 
-    When the fault is removed, the restart command is run, once; it raises ScenarioError if it fails. A command that stays is a server in the foreground:
-    it belongs to this process, and the kernel ends it with this process.
+    When the fault is removed, the restart command is run, once; stopping raises ScenarioError if it fails. A
+    command that stays is a server in the foreground: it belongs to this process, and the kernel ends it with
+    this process.
     """
 
     def __init__(self, spec: KillSpec, clock: Clock | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-
 AFTER_RESTART = "The service stays dead: bring it back, and correct what restarts it."
 """What to do when a restart has failed."""
 

@@ -26,9 +26,14 @@ class Observer(Protocol):
 
 @dataclass(slots=True)
 class Occasions:
-    """Numbers what a toxic may act on, from 1: each new connection, and each question on one."""
+    """Numbers what a toxic may act on, from 1: a new connection with its first question, each other question.
+
+    `count_from` is where the latest toxic began to count: to it, the first question on an older connection is
+    one more.
+    """
 
     count: int = 0
+    count_from: int = 0
 
     def next(self) -> int:
         self.count += 1
@@ -48,6 +53,7 @@ class Connection:
         self.down = Flow(self.server, self.client, self, pipes, buffer)
         self.occasion = occasions.next()
         self.is_closed = False
+        self._has_asked = False
         self.dialling: Task[None] | None = None
         self.observers: list[Observer] = []
         self.on_closed: Callable[[Connection], None] | None = None
@@ -98,7 +104,9 @@ class Connection:
 
     def _asked(self) -> None:
         """Count an exchange: the client speaks first, or again after an answer."""
-        self.occasion = self._occasions.next()
+        if self._has_asked or self.occasion <= self._occasions.count_from:
+            self.occasion = self._occasions.next()
+        self._has_asked = True
         self.up.on_read = None
         self.down.outlet.on_sent = self._answered
         if self.observers:

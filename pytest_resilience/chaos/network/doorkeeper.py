@@ -1,12 +1,12 @@
 """The doorkeeper: turns a proxy's doors as its toxics ask, and counts who knocks meanwhile."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from typing import TypeAlias
 
 from pytest_resilience.chaos.network.connections import Occasions
 from pytest_resilience.chaos.network.doors import Door, Mode, TcpDoor
-from pytest_resilience.chaos.network.knocks import Estimate, Listener
+from pytest_resilience.chaos.network.knocks import INVISIBLE, MACHINE_WIDE, Estimate, Listener, Refusals
 from pytest_resilience.chaos.network.wires import Poller
 
 Knocked: TypeAlias = Callable[[int], None]
@@ -22,7 +22,7 @@ class Doorkeeper:
         self._doors: list[Door] = []
         self._asked: list[tuple[Mode, Knocked]] = []
         self._mode: Mode = "open"
-        self._knocks: Listener | Estimate | None = None
+        self._knocks: Listener | Estimate | Refusals | None = None
         self._undo = ExitStack()
 
     def add(self, door: Door) -> None:
@@ -30,9 +30,11 @@ class Doorkeeper:
         self._undo.callback(door.close)
 
     @property
-    def sees_refused(self) -> bool:
-        """Tell whether clients that are refused are counted now."""
-        return isinstance(self._knocks, Listener)
+    def doubt(self) -> str:
+        """Say what is wrong with how clients that are refused are counted now; empty if nothing."""
+        if isinstance(self._knocks, Listener):
+            return ""
+        return MACHINE_WIDE if isinstance(self._knocks, Refusals) else INVISIBLE
 
     def hold(self, mode: Mode, knocked: Knocked) -> None:
         """Turn away all clients that come, until `let`; who came before gets in."""
@@ -76,8 +78,14 @@ class Doorkeeper:
         try:
             self._knocks = Listener(self._poller, doors[0].port, self._found)
         except OSError:
-            if self._mode == "ignoring":
-                self._knocks = Estimate(self._poller, doors, self._found)
+            self._knocks = self._count_without_packets(doors)
+
+    def _count_without_packets(self, doors: Sequence[TcpDoor]) -> Estimate | Refusals | None:
+        if self._mode == "ignoring":
+            return Estimate(self._poller, doors, self._found)
+        with suppress(OSError):
+            return Refusals(self._poller, self._found)
+        return None
 
     def _stop_counting(self) -> None:
         if self._knocks is not None:

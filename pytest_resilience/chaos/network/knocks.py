@@ -2,7 +2,8 @@
 
 The kernel answers such a client, or drops its question, by itself. Who may open packet sockets (CAP_NET_RAW:
 root, most containers) sees each question. Others see those that are ignored: the kernel counts for a socket
-what it dropped, and lists who waits. Refused ones they cannot see. Nobody sees those of Unix sockets.
+what it dropped, and lists who waits. Of refused ones it tells them how many there were on the whole machine.
+Nobody sees those of Unix sockets.
 """
 
 import ctypes
@@ -16,6 +17,7 @@ from pytest_resilience.chaos.network.doors import SO_ATTACH_FILTER, TcpDoor
 from pytest_resilience.chaos.network.wires import READ, Poller, Wire
 
 INVISIBLE = "refused attempts cannot be seen without CAP_NET_RAW"
+MACHINE_WIDE = "at most: without CAP_NET_RAW, all that were refused on this machine count"
 INVISIBLE_BY_PATH = "attempts at the Unix socket cannot be seen"
 
 LOOK_SECONDS = 0.05
@@ -162,6 +164,45 @@ class Estimate:
         if not self._closed:
             self.look()
             self._poller.later(LOOK_SECONDS, self._look_again)
+
+
+class Refusals:
+    """Counts the attempts that failed on the whole machine: those at our doors are among them.
+
+    Where it counts nothing, nobody was refused.
+    """
+
+    def __init__(self, poller: Poller, found: Callable[[int], None]) -> None:
+        """Raise OSError where the kernel does not tell."""
+        self._poller, self._found = poller, found
+        self._counted = failed_attempts()
+        self._closed = False
+        self._look_again()
+
+    def look(self) -> None:
+        """Count all attempts until now."""
+        failed = failed_attempts()
+        if failed > self._counted:
+            self._found(failed - self._counted)
+            self._counted = failed
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _look_again(self) -> None:
+        if not self._closed:
+            self.look()
+            self._poller.later(LOOK_SECONDS, self._look_again)
+
+
+def failed_attempts() -> int:
+    """Return how many TCP connections of this machine (its network namespace) failed before they were made.
+
+    See RFC 4022, tcpAttemptFails. Raise OSError where the kernel does not tell.
+    """
+    lines = Path("/proc/net/snmp").read_text("ascii").splitlines()
+    names, values = (line.split() for line in lines if line.startswith("Tcp:"))
+    return int(values[names.index("AttemptFails")])
 
 
 def waiting_for(port: int) -> Iterator[tuple[str, int]]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from pytest_resilience.chaos.network.connections import Connection, Occasions
+from pytest_resilience.chaos.network.knocks import INVISIBLE, INVISIBLE_BY_PATH
 from pytest_resilience.chaos.touched import Touched
 
 
@@ -48,7 +49,7 @@ class Tally:
 
     def begin(self, occasions: Occasions) -> None:
         self._occasions = occasions
-        self._from = occasions.count
+        self._from = occasions.count_from = occasions.count
 
     def end(self) -> None:
         """Count no further; doing it again changes nothing."""
@@ -76,7 +77,7 @@ class Tally:
     def touched(self) -> Touched:
         until = self._occasions.count if self._until is None else self._until
         reached = until - self._from + self._earlier
-        blind = any(count.note for count in self.counts)
+        blind = any(count.note in (INVISIBLE, INVISIBLE_BY_PATH) for count in self.counts)
         return Touched(reached, self._fired, self._first, self._last, self._detail(), blind)
 
     def _detail(self) -> str:

@@ -7,7 +7,7 @@ from pytest_resilience.chaos.network.connections import Connection
 from pytest_resilience.chaos.network.doors import Mode
 from pytest_resilience.chaos.network.gates import Gate
 from pytest_resilience.chaos.network.hits import Hits
-from pytest_resilience.chaos.network.knocks import INVISIBLE, INVISIBLE_BY_PATH
+from pytest_resilience.chaos.network.knocks import INVISIBLE_BY_PATH
 from pytest_resilience.chaos.network.placed import Placed
 from pytest_resilience.chaos.network.proxy import ProxyEffect
 from pytest_resilience.chaos.network.specs import ToxicsSpec
@@ -100,10 +100,13 @@ class ToxicsEffect:
             knocked = partial(self._knocked, mode)
             self._undo.callback(proxy.doorkeeper.let, mode, knocked)
             proxy.doorkeeper.hold(mode, knocked)
-            if mode == "refusing" and not proxy.doorkeeper.sees_refused:
-                self._gate_counts(mode)[0].note = INVISIBLE
-            elif proxy.spec.upstream.path:  # then its clients most likely use the proxy's Unix socket
-                self._gate_counts(mode)[0].note = INVISIBLE_BY_PATH
+            self._gate_counts(mode)[0].note = self._doubt(mode, proxy)
+
+    def _doubt(self, mode: Mode, proxy: ProxyEffect) -> str:
+        """Say what cannot be seen of the clients that are turned away; empty if nothing."""
+        if proxy.spec.upstream.path:  # then its clients most likely use the proxy's Unix socket
+            return INVISIBLE_BY_PATH
+        return proxy.doorkeeper.doubt if mode == "refusing" else ""
 
     def _knocked(self, mode: Mode, clients: int) -> None:
         """Clients were turned away, before there was a connection."""
