@@ -1,5 +1,6 @@
 """Calls of every kind for faults to hit."""
 
+import asyncio
 import functools
 import time
 import types
@@ -40,6 +41,26 @@ def countdown(n: int) -> int:
     return 0 if n == 0 else countdown(n - 1)
 
 
+class Request:
+    """An awaitable that is an async context manager, too, as that of aiohttp; nothing is done before."""
+
+    def __init__(self, game: str) -> None:
+        self._game = game
+
+    def __await__(self) -> Generator[Any, Any, str]:
+        return self._send().__await__()
+
+    async def __aenter__(self) -> str:
+        return await self._send()
+
+    async def __aexit__(self, *error: object) -> None:
+        """Nothing is left to do."""
+
+    async def _send(self) -> str:
+        await asyncio.sleep(0)
+        return self._game
+
+
 class Base:
     def name(self) -> str:
         return "base"
@@ -56,6 +77,9 @@ class Client(Base):
 
     def name(self) -> str:
         return f"{super().name()} {__class__.__name__}"  # type: ignore[name-defined]
+
+    def request(self, game: str) -> Request:
+        return Request(game)
 
     async def fetch_async(self, game: str) -> str:
         return game

@@ -38,6 +38,11 @@ async def collect(count: int) -> list[int]:
     return [item async for item in subjects.shared_client.stream_async(count)]
 
 
+async def entered(function: Callable[..., Any], *args: Any) -> Any:
+    async with function(*args) as result:
+        return result
+
+
 def receive() -> bytes:
     left, right = socket.socketpair()
     with left, right:
@@ -65,6 +70,7 @@ class Subject:
     result: object
     gives_items: bool = False
     must_return_none: bool = False
+    is_awaited_later: bool = False
 
 
 def of_subjects(path: str, call: Callable[[], object], result: object, **more: bool) -> Subject:
@@ -91,6 +97,12 @@ SUBJECTS = {
         "Client.fetch_async", lambda: run_asyncio(client.fetch_async, "g"), "g"
     ),
     "coroutine on trio": of_subjects("Client.fetch_async", lambda: run_trio(client.fetch_async, "g"), "g"),
+    "function that hands out an awaitable": of_subjects(
+        "Client.request", lambda: run_asyncio(client.request, "g"), "g", is_awaited_later=True
+    ),
+    "function that hands out an async context manager": of_subjects(
+        "Client.request", lambda: run_asyncio(entered, client.request, "g"), "g", is_awaited_later=True
+    ),
     "generator-based coroutine": of_subjects(
         "Client.fetch_old_style", lambda: run_asyncio(client.fetch_old_style, "g"), "g"
     ),
@@ -181,7 +193,7 @@ def test_each_kind_of_call_under_each_fault(kind: str, name: str) -> None:
             with pytest.raises(raises):
                 subject.call()
         assert time.monotonic() - started >= case.seconds
-        assert inner.reached.value == case.is_made
+        assert inner.reached.value == (case.is_made or subject.is_awaited_later)
         assert evidence.reached.value == evidence.fired.value == 1
     assert all(now is then for now, then in zip(identity(subject.target), before, strict=True))
     assert subject.call() == subject.result

@@ -96,5 +96,10 @@ class CallAction:
 
 
 def _measurable(site: CallSite, normal: float | None) -> float | None:
-    """A generator's time is its consumer's too: its normal latency counts as 0, which leaves the floor."""
+    """A generator's time is its consumer's too: its normal latency counts as 0, which leaves the floor.
+
+    What an awaitable takes was not seen when it was handed out: that of each call itself counts.
+    """
+    if site.kind is Kind.AWAITABLE:
+        return None
     return 0.0 if site.kind in _GENERATORS else normal

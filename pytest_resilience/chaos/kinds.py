@@ -9,6 +9,7 @@ class Kind(StrEnum):
     """How a function hands out its result."""
 
     FUNCTION = "function"
+    AWAITABLE = "function that hands out an awaitable"
     COROUTINE = "coroutine"
     GENERATOR_COROUTINE = "generator-based coroutine"
     GENERATOR = "generator"

@@ -9,6 +9,7 @@ from pytest_resilience.chaos.counting import AtomicCounter
 from pytest_resilience.chaos.evidence import Evidence as Evidence
 from pytest_resilience.chaos.faults import Delay, Effect, Fault, Hang, Raise, Return, Spike, check_function
 from pytest_resilience.chaos.kinds import STREAMS, Kind
+from pytest_resilience.chaos.later import Deferral
 from pytest_resilience.chaos.release import Release
 from pytest_resilience.chaos.scope import Scope
 from pytest_resilience.chaos.streams import check_items
@@ -89,15 +90,19 @@ class FaultTap:
         self._scope = scope
         self._target = target
         self.concerns: When | None = self._concerns if when or scope else None
-        self.twists = not isinstance(fault, (Delay, Hang, Raise, Spike))
+        self._defers = kind is Kind.AWAITABLE
+        self.twists = self._defers or not isinstance(fault, (Delay, Hang, Raise, Spike))
 
     def enter(self, index: int) -> Token:
         if self._stands_back():
             return None
+        if self._defers:
+            return Deferral(self, index)
         with Acting():
             effect = self._begin(index)
             if effect.wait:
-                rest(self._release, effect.wait, self._clock)
+                with Asking(self._evidence, "The wait", None, ""):
+                    rest(self._release, effect.wait, self._clock)
             return self._go_on(effect)
 
     async def enter_async(self, index: int) -> Token:

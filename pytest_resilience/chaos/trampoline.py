@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from pytest_resilience.chaos.kinds import AWAITED, kind_of_code
 from pytest_resilience.chaos.kinds import Kind as Kind
+from pytest_resilience.chaos.later import Deferral, hands_out_awaitable
 from pytest_resilience.chaos.taps import Tap, When
 from pytest_resilience.chaos.twists import Twist
 
@@ -23,13 +24,13 @@ _AWAITING = (*AWAITED, Kind.ASYNC_GENERATOR)
 _CONCERNED = ("resilience__concerns = '<concerns>'", "resilience__concerns({arguments}) and ")
 
 _TWISTED = """resilience__twist = '<twist>'
-   if resilience__token.__class__ is resilience__twist:
+   if resilience__token.__class__ in resilience__twist:
     if resilience__token.skips:
      return resilience__token.answer()
     return resilience__token.finish(({await_}resilience__inner({arguments})))"""
 
 _TWISTED_STREAM = """resilience__twist = '<twist>'
-   if resilience__token.__class__ is resilience__twist:
+   if resilience__token.__class__ in resilience__twist:
     resilience__inner = resilience__token.{stream}(resilience__inner)"""
 
 _AROUND = """
@@ -147,7 +148,8 @@ class _Template:
 
 def kind_of(function: FunctionType) -> Kind:
     """Tell how `function` hands out its result."""
-    return kind_of_code(function.__code__)
+    kind = kind_of_code(function.__code__)
+    return Kind.AWAITABLE if kind is Kind.FUNCTION and hands_out_awaitable(function) else kind
 
 
 def weave(function: FunctionType, taps: Iterable[Tap]) -> CodeType:
@@ -194,7 +196,7 @@ def _values(tap: Tap, concerns: When | None, inner: FunctionType, *, awaiting: b
         "<period>": tap.schedule.period,
         "<firing>": tap.schedule.firing,
         "<enter>": tap.enter_async if awaiting else tap.enter,
-        "<twist>": Twist,
+        "<twist>": (Twist, Deferral),
         "<leave>": tap.leave_async if awaiting else tap.leave,
         "<inner>": inner,
     }

@@ -7,16 +7,27 @@ from typing import cast
 
 from pytest_resilience.chaos.release import Release
 from pytest_resilience.clock import Clock
+from pytest_resilience.errors import ScenarioError
 
 POLL_SECONDS = 0.02
 """How soon a waiting task notices that its fault was removed."""
+
+ENDLESS = (
+    "Hang() without seconds, in a function that is not awaited, would stop the event loop for ever. "
+    "Give it seconds, or name the coroutine that the function calls."
+)
 
 Sleep = Callable[[float], Awaitable[object]]
 
 
 def rest(release: Release, seconds: float, clock: Clock) -> None:
-    """Block this thread for `seconds`, or until `release` is set; without end if they are infinite."""
+    """Block this thread for `seconds`, or until `release` is set; without end if they are infinite.
+
+    Raise ScenarioError where that would stop a running event loop for ever.
+    """
     if math.isinf(seconds):
+        if _sleep_of_running_loop() is not None:
+            raise ScenarioError(ENDLESS)
         release.wait()  # no clock gets there
     else:
         clock.wait(release, seconds)
