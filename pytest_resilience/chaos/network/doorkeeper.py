@@ -6,7 +6,14 @@ from typing import TypeAlias
 
 from pytest_resilience.chaos.network.connections import Occasions
 from pytest_resilience.chaos.network.doors import Door, Mode, TcpDoor
-from pytest_resilience.chaos.network.knocks import INVISIBLE, MACHINE_WIDE, Estimate, Listener, Refusals
+from pytest_resilience.chaos.network.knocks import (
+    INVISIBLE,
+    MACHINE_WIDE,
+    Estimate,
+    Listener,
+    Lookout,
+    Refusals,
+)
 from pytest_resilience.chaos.network.wires import Poller
 
 Knocked: TypeAlias = Callable[[int], None]
@@ -22,7 +29,7 @@ class Doorkeeper:
         self._doors: list[Door] = []
         self._asked: list[tuple[Mode, Knocked]] = []
         self._mode: Mode = "open"
-        self._knocks: Listener | Estimate | Refusals | None = None
+        self._knocks: Listener | Lookout | None = None
         self._undo = ExitStack()
 
     def add(self, door: Door) -> None:
@@ -80,7 +87,7 @@ class Doorkeeper:
         except OSError:
             self._knocks = self._count_without_packets(doors)
 
-    def _count_without_packets(self, doors: Sequence[TcpDoor]) -> Estimate | Refusals | None:
+    def _count_without_packets(self, doors: Sequence[TcpDoor]) -> Lookout | None:
         if self._mode == "ignoring":
             return Estimate(self._poller, doors, self._found)
         with suppress(OSError):

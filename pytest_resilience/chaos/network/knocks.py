@@ -9,6 +9,7 @@ Nobody sees those of Unix sockets.
 import ctypes
 import socket
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -127,16 +128,36 @@ class Listener:
 _OURS = (socket.inet_pton(socket.AF_INET, "127.0.0.1"), socket.inet_pton(socket.AF_INET6, "::1"))
 
 
-class Estimate:
-    """Counts the clients that wait, from what the kernel tells everybody; rather too few than too many."""
+class Lookout(ABC):
+    """Looks every LOOK_SECONDS at what the kernel tells everybody."""
+
+    def __init__(self, poller: Poller, found: Callable[[int], None]) -> None:
+        self._poller, self._found = poller, found
+        self._closed = False
+        self._look_again()
+
+    @abstractmethod
+    def look(self) -> None:
+        """Count all clients until now."""
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _look_again(self) -> None:
+        if not self._closed:
+            self.look()
+            self._poller.later(LOOK_SECONDS, self._look_again)
+
+
+class Estimate(Lookout):
+    """Counts the clients that wait; rather too few than too many."""
 
     def __init__(self, poller: Poller, doors: Sequence[TcpDoor], found: Callable[[int], None]) -> None:
-        self._poller, self._doors, self._found = poller, doors, found
+        self._doors = doors
         self._asked: dict[str, int] = {}
         self._gone: set[str] = set()
         self._dropped = self._counted = 0
-        self._closed = False
-        self._look_again()
+        super().__init__(poller, found)
 
     def look(self) -> None:
         """Count all clients until now.
@@ -157,16 +178,8 @@ class Estimate:
             self._found(clients - self._counted)
             self._counted = clients
 
-    def close(self) -> None:
-        self._closed = True
 
-    def _look_again(self) -> None:
-        if not self._closed:
-            self.look()
-            self._poller.later(LOOK_SECONDS, self._look_again)
-
-
-class Refusals:
+class Refusals(Lookout):
     """Counts the attempts that failed on the whole machine: those at our doors are among them.
 
     Where it counts nothing, nobody was refused.
@@ -174,25 +187,14 @@ class Refusals:
 
     def __init__(self, poller: Poller, found: Callable[[int], None]) -> None:
         """Raise OSError where the kernel does not tell."""
-        self._poller, self._found = poller, found
         self._counted = failed_attempts()
-        self._closed = False
-        self._look_again()
+        super().__init__(poller, found)
 
     def look(self) -> None:
-        """Count all attempts until now."""
         failed = failed_attempts()
         if failed > self._counted:
             self._found(failed - self._counted)
             self._counted = failed
-
-    def close(self) -> None:
-        self._closed = True
-
-    def _look_again(self) -> None:
-        if not self._closed:
-            self.look()
-            self._poller.later(LOOK_SECONDS, self._look_again)
 
 
 def failed_attempts() -> int:
