@@ -19,7 +19,7 @@ from pytest_resilience.store.reader import read
 from pytest_resilience.store.run_data import RunData
 
 AT_ONCE = 4
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 
 SHOP = """
 import time

@@ -4,6 +4,7 @@ import ctypes
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import time
 
@@ -13,7 +14,8 @@ from pytest_resilience.chaos.supervisor.client import Supervisor
 
 
 def main(way: str, victim: str) -> None:
-    """Start three effects, print what is there, and end."""
+    """Start three effects, print what is there, and end; a shell's background job would ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     supervisor = Supervisor(launcher=LAUNCHER)
     sleeper = supervisor.start("sleeper", SleeperSpec())
     supervisor.start("stop", StopSpec(int(victim)))

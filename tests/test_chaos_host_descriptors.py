@@ -57,6 +57,19 @@ def test_exactly_the_spared_descriptors_can_be_opened(spare: int) -> None:
     assert descriptors.touched().detail == "2 of 2 checks met EMFILE"
 
 
+def test_what_another_thread_has_reserved_is_in_use() -> None:
+    """A server that waits in accept() holds a number already, which no list of open files shows."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        waiting = threading.Thread(target=lambda: server.accept()[0].close())
+        waiting.start()
+        try:
+            with Descriptors(2):
+                assert openable() == 2
+        finally:
+            socket.create_connection(server.getsockname()).close()
+            waiting.join()
+
+
 def test_holes_below_the_open_files_count_too() -> None:
     """Free numbers between the open ones are neither left over nor forgotten."""
     files = [os.open(os.devnull, os.O_RDONLY) for _ in range(6)]

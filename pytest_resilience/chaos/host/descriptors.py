@@ -35,6 +35,7 @@ class Limit:
             _set(min(_soft(), self._wanted()))
             while (wanted := self._wanted()) < _soft():  # another thread closed one meanwhile
                 _set(wanted)
+            self._make_room()
 
     def give_back(self, holder: object) -> None:
         """Take back what `holder` wished; doing it again, or without it, changes nothing."""
@@ -42,12 +43,27 @@ class Limit:
             self._spares.pop(holder, None)
             if self._former is not None:
                 _set(self._wanted())
+                self._make_room()
                 self._former = self._former if self._spares else None
 
     def former(self) -> int:
         """Return the limit as it is while nobody lowers it."""
         former = self._former
         return _soft() if former is None else former
+
+    def _make_room(self) -> None:
+        """Count what nobody sees: a thread that waits in accept() has a number reserved for who comes.
+
+        So try: one more than is spared must be too many, and just so.
+        """
+        if not self._spares:
+            return
+        spare = min(self._spares.values())
+        while _soft() < self.former():
+            _set(_soft() + 1)
+            if _openable(spare + 1) > spare:
+                _set(_soft() - 1)
+                break
 
     def _wanted(self) -> int:
         former = self.former()
@@ -104,7 +120,7 @@ class Descriptors:
     def check(self) -> None:
         """Try to open one file more than is spared, and count whether that failed."""
         self._reached += 1
-        if _meets_emfile(self._spare + 1):
+        if _openable(self._spare + 1) <= self._spare:
             self._fired += 1
             self._last = self._clock.now()
             self._first = self._last if self._first is None else self._first
@@ -132,18 +148,18 @@ def _free(limit: int) -> Iterator[int]:
     return (number for number in numbers if not _is_open(number))
 
 
-def _meets_emfile(files: int) -> bool:
-    """Tell whether so many files cannot be opened at once; none of them stays open."""
+def _openable(most: int) -> int:
+    """Return how many files can be opened at once before EMFILE, up to `most`; none of them stays open."""
     opened: list[object] = []
     try:
-        opened += (_open() for _ in range(files))
+        opened.extend(_open() for _ in range(most))
     except OSError as failure:
         if failure.errno != errno.EMFILE:
             raise
-        return True
+        return len(opened)
     finally:
         opened.clear()  # also for who keeps the traceback
-    return False
+    return most
 
 
 def _open() -> object:
