@@ -75,7 +75,7 @@ def _given_scenarios(hooks: HookRelay, config: pytest.Config) -> list[CustomScen
     """Return the scenarios of the user's hooks; raise ScenarioError if a hook raises or gives no list."""
     try:
         answers = hooks.pytest_resilience_scenarios(config=config)
-    except ResilienceError:
+    except (ResilienceError, pytest.exit.Exception):
         raise
     except Exception as error:
         raise ScenarioError(f"A hook {raised_text(SCENARIOS_HOOK, error)}.") from error
