@@ -16,6 +16,7 @@ import pytest
 from leftovers import listens, state, words
 from plugin_soaks import NO_MEMORY, Finished, Project, finish, run, running
 
+from pytest_resilience.chaos.leftovers import clean
 from pytest_resilience.chaos.supervisor.codec import encode
 from pytest_resilience.chaos.supervisor.identity import here, identify
 from pytest_resilience.chaos.supervisor.notebook import Noted, Notes, read_notes
@@ -127,10 +128,11 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         (path,) = (folder / ".resilience" / "outside").glob("*.json")
         supervisor = psutil.Process(read_notes(path).supervisor.pid)
         undo.callback(kill, supervisor)
+        undo.callback(clean, path.parent)
+        undo.callback(tests.wait)
+        undo.callback(tests.kill)
         until(lambda: "burn" in roles(supervisor))
         found = World(folder, tests, service.pid, supervisor, roles(supervisor))
-        for child in found.children.values():
-            undo.callback(kill, child)
         assert all(acting for what, acting in found.acts().items() if what != "mounts")
         yield found
 

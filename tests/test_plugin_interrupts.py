@@ -1,6 +1,7 @@
 """Signals at different instants: exit 2, faults removed, fixtures torn down, a partial report."""
 
 import fcntl
+import json
 import math
 import os
 import pty
@@ -16,7 +17,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies
+from interrupt_cases import Stage
 from plugin_soaks import AT_ONCE, CONFTEST, NO_MEMORY, Finished, Project, finish, run, running, wait_for
+from storm_cases import Storm, storms, strike
 
 from pytest_resilience.clock import ManualClock
 from pytest_resilience.plugin.signals import PATIENCE_SECONDS, Interruptions
@@ -295,7 +298,21 @@ def test_impatience_ends_what_may_hang(interruptions: Interruptions, clock: Manu
     clock.advance(PATIENCE_SECONDS * 0.1)
     with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
         signal.raise_signal(signal.SIGTERM)
+    interruptions.free(ValueError)
+    with pytest.raises(ValueError, match="SIGINT"):
+        signal.raise_signal(signal.SIGINT)
+    interruptions.hold()
     signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_that_waited_raises_when_signals_are_listened_to(interruptions: Interruptions) -> None:
+    """It came while the run was being made; the one after it is the second one, and waits."""
+    interruptions.hold()
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+        interruptions.listen()
+    signal.raise_signal(signal.SIGINT)
+    assert (interruptions.raised, interruptions.held) == ("SIGTERM", "SIGINT")
 
 
 @given(
@@ -323,7 +340,7 @@ def test_no_signal_raises_while_signals_are_held(steps: Sequence[str]) -> None:
                 raises = not holding or (free and clock.now() > waits_since)
                 if holding:
                     waits_since = min(waits_since, clock.now())
-                free, holding = (False, True) if raises else (free, holding)
+                holding = True
                 with pytest.raises(KeyboardInterrupt) if raises else nullcontext():
                     signal.raise_signal(getattr(signal, step))
     finally:
@@ -342,6 +359,46 @@ def test_an_ignored_signal_stays_ignored() -> None:
         signals.stop()
         signal.signal(signal.SIGHUP, before)
     assert (signals.raised, signals.held) == ("", "")
+
+
+def test_a_teardown_that_hangs_is_ended_by_impatience(tmp_path: Path) -> None:
+    """Ctrl-C once more, a second later: the other fixtures are torn down, and the report is written."""
+    hangs = (
+        CONFTEST
+        + """
+@pytest.fixture(scope="session", autouse=True)
+def hangs(request, world):
+    yield
+    (request.config.rootpath / "hangs").touch()
+    import time; time.sleep(90)
+"""
+    )
+    folder = tmp_path / "shop"
+    project = Project(("--soak-duration=20s",), budgets("15s", "1s"), {"conftest.py": hangs})
+    with running(folder, project) as process:
+        wait_for(folder, IN_BASELINE)
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            deadline = time.monotonic() + 30
+            while not (folder / "hangs").exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        early = json.loads(Finished(folder, 0, "").run.report_json.read_text())
+        time.sleep(1.5 * PATIENCE_SECONDS)
+        process.send_signal(signal.SIGINT)
+        ended = finish(folder, process)
+    assert ended.code == 2, ended.output
+    assert early["overall_result"] == "PARTIAL"
+    assert ended.torn_down == "untouched"
+    assert "TeardownCutShort: SIGINT" in ended.output
+    assert ended.phases["CLEANUP"]["status"] == "done"
+
+
+@pytest.mark.parametrize("storm", list(storms(3, seed=5)), ids=["one", "two", "three"])
+def test_a_storm_of_signals_leaves_a_report_and_nothing_else(tmp_path: Path, storm: Storm) -> None:
+    """At a random instant, with faults on calls, an endpoint, a process and the host."""
+    with Stage() as stage:
+        assert strike(stage, tmp_path / "shop", storm).wrong == []
 
 
 def test_a_soak_under_nohup_outlives_a_hang_up(tmp_path: Path) -> None:

@@ -16,6 +16,10 @@ from pytest_resilience.store.run_data import RunData
 Conclude = Callable[[RunData, Mapping[str, BaseException]], None]
 
 
+class TeardownCutShort(Exception):  # noqa: N818
+    """A signal came while a fixture was torn down, and another had come before. The other fixtures follow."""
+
+
 class Ending:
     """Ends `soak` in steps that are each begun once: called again, `run` does what is left.
 
@@ -81,11 +85,8 @@ class Ending:
 
     def _tear_down(self) -> None:
         try:
-            self._signals.free()
+            self._signals.free(TeardownCutShort)
             self._suite.close()
-        except KeyboardInterrupt as impatience:
-            self._broken["teardown"] = impatience
-            self.interruption = self.interruption or impatience
         finally:
             self._signals.hold()
 

@@ -23,6 +23,7 @@ class Interruptions:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._held_at = 0.0
+        self._impatience: type[BaseException] = KeyboardInterrupt
         self._before: dict[signal.Signals, Any] = {}
         self._holding = self._free = False
         self.raised = self.held = ""
@@ -43,9 +44,16 @@ class Interruptions:
         """Let every interruption wait from now on."""
         self._holding, self._free = True, False
 
-    def free(self) -> None:
-        """Let those raise that are impatience."""
-        self._free = True
+    def listen(self) -> None:
+        """Let the next one raise again; raise now for one that waits."""
+        self._holding = self._free = False
+        if self.held:
+            name, self.held = self.held, ""
+            self._raise(name)
+
+    def free(self, impatience: type[BaseException] = KeyboardInterrupt) -> None:
+        """Let those raise that are impatience, and say what."""
+        self._free, self._impatience = True, impatience
 
     def insist(self) -> None:
         """Raise again what the code under test has swallowed."""
@@ -56,10 +64,13 @@ class Interruptions:
         name = signal.Signals(number).name
         if self._holding and not self.held:
             self.held, self._held_at = name, self._clock.now()
-        if self._holding and not self._is_impatience():
-            return
-        self._holding, self._free = True, False
-        self.raised = self.raised or name
+        if not self._holding:
+            self._raise(name)
+        if self._is_impatience():
+            raise self._impatience(name)
+
+    def _raise(self, name: str) -> None:
+        self._holding, self.raised = True, name
         raise KeyboardInterrupt(name)
 
     def _is_impatience(self) -> bool:

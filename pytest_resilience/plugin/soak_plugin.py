@@ -92,13 +92,21 @@ class SoakPlugin:
             return None
         self._config.add_cleanup(self._signals.stop)
         self._signals.start()
+        try:
+            self._declare_and_soak(session)
+        except KeyboardInterrupt as stop:
+            if self._signals.raised:  # it may have struck where there is no line, which pytest cannot show
+                raise stop.with_traceback(None) from None
+            raise
+        return True
+
+    def _declare_and_soak(self, session: pytest.Session) -> None:
         suite = PytestSuite(session, self._settings)
         world = self._declare(suite)
         if world is not None and self._settings.plan_only:
             self._show_plan(suite, world)
         elif world is not None:
             self._soak(session, suite, world)
-        return True
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         return status_of(report)
@@ -135,6 +143,7 @@ class SoakPlugin:
         clock = SystemClock()
         console = Console(self._config, clock)
         news = HookNews(self._config.hook, console.say)
+        self._signals.hold()  # a run that has a folder gets a report
         soak = self._start(suite, world, console, clock, news)
         console.look = soak.now
         suite.failures = lambda: 0 if soak.broken else soak.failures_outside
@@ -156,6 +165,7 @@ class SoakPlugin:
 
         ending = self._ending = Ending(soak, suite, self._folder, self._signals, console, conclude)
         try:
+            self._signals.listen()
             with private.loop_shortcuts(session):
                 soak.loop()
         except (KeyboardInterrupt, pytest.exit.Exception, session.Failed) as stop:
