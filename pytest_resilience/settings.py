@@ -27,6 +27,7 @@ class Settings:
 
     duration_seconds: float | None = None
     plan_only: bool = False
+    cleanup: bool = False
     soak_all: bool = False
     seed: int | None = None
     intensity: str = "medium"
@@ -165,6 +166,13 @@ OPTIONS = (
         "soak_all",
         "Soak every selected test, not only those marked with @pytest.mark.soak.",
         flag="--soak-all",
+        switch=True,
+    ),
+    Option(
+        "cleanup",
+        "Remove what killed runs have left outside of their processes (proxies, pressure, stopped processes, "
+        "disks), and run no test. Runs that are alive are left alone.",
+        flag="--resilience-cleanup",
         switch=True,
     ),
     Option(
@@ -332,6 +340,8 @@ def _checked(settings: Settings) -> Settings:
                 settings.max_memory_growth_percent,
             )
         )
+    if settings.cleanup and settings.soaking:
+        raise SettingsError("--resilience-cleanup runs no test. Leave out --soak-hours and --soak-duration.")
     if settings.plan_only and not settings.soaking:
         raise SettingsError("--soak-plan needs a duration. Add --soak-hours=4 or --soak-duration=90s.")
     if settings.soak_all and not settings.soaking:

@@ -180,12 +180,12 @@ def run_together(root: Path, projects: Mapping[str, Project]) -> dict[str, Finis
 
 
 @contextmanager
-def running(folder: Path, project: Project) -> "Iterator[subprocess.Popen[str]]":
-    """Run the suite while the block lasts, and not longer."""
+def running(folder: Path, project: Project, *before: str) -> "Iterator[subprocess.Popen[str]]":
+    """Run the suite while the block lasts, and not longer; `before` stands before the command."""
     folder.mkdir(parents=True, exist_ok=True)
     project.write(folder)
     with subprocess.Popen(
-        project.command,
+        [*before, *project.command],
         cwd=folder,
         env=project.environment,
         stdin=subprocess.DEVNULL,

@@ -143,7 +143,7 @@ def test_every_row_with_a_value_is_tried_here() -> None:
     """A new row without a test shows up."""
     lines = {"phase_lines", "criteria_lines", "scenario_lines", "allow_hosts"}
     assert {option.field for option in OPTIONS if option.lines} == lines
-    assert set(VALID) | lines | {"duration_seconds", "plan_only", "soak_all"} == set(defaults())
+    assert set(VALID) | lines | {"duration_seconds", "plan_only", "soak_all", "cleanup"} == set(defaults())
     assert {field for field, *_ in WRONG} == set(VALID)
 
 
@@ -218,6 +218,13 @@ def test_a_switch_of_the_soak_needs_a_duration(flag: str, field: str) -> None:
     said = wrong({flag: True})
     assert said.startswith(f"{flag} needs a duration")
     assert said.endswith("Add --soak-hours=4 or --soak-duration=90s.")
+
+
+def test_the_clean_up_takes_no_soak() -> None:
+    """It runs no test, whatever else is asked for."""
+    assert load({"--resilience-cleanup": True}).cleanup
+    said = wrong({**DURATION, "--resilience-cleanup": True})
+    assert said == "--resilience-cleanup runs no test. Leave out --soak-hours and --soak-duration."
 
 
 @pytest.mark.parametrize(

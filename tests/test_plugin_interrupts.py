@@ -1,16 +1,28 @@
-"""SIGINT and SIGTERM at different instants: exit 2, faults removed, fixtures torn down, a partial report."""
+"""Signals at different instants: exit 2, faults removed, fixtures torn down, a partial report."""
 
+import fcntl
+import json
+import math
+import os
+import pty
 import signal
+import subprocess
+import termios
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import given, strategies
+from interrupt_cases import Stage
 from plugin_soaks import AT_ONCE, CONFTEST, NO_MEMORY, Finished, Project, finish, run, running, wait_for
+from storm_cases import Storm, storms, strike
 
-from pytest_resilience.plugin.signals import Interruptions
+from pytest_resilience.clock import ManualClock
+from pytest_resilience.plugin.signals import PATIENCE_SECONDS, Interruptions
 from pytest_resilience.store.run_data import RunData
 
 BREAKERS = """
@@ -82,6 +94,9 @@ CASES = {
     "active fault, SIGTERM": Case(
         "CHAOS_INJECTION", fault_fired, budgets("0.2s", "15s"), signals=(signal.SIGTERM,)
     ),
+    "active fault, SIGHUP": Case(
+        "CHAOS_INJECTION", fault_fired, budgets("0.2s", "15s"), signals=(signal.SIGHUP,)
+    ),
     "failures under a fault": Case(
         "CHAOS_INJECTION", fault_fired, budgets("0.2s", "15s"), {"test_shop.py": FAILS_UNDER_FAULTS}
     ),
@@ -104,6 +119,12 @@ CASES = {
     ),
     "impatient": Case(
         "BASELINE_ESTABLISHMENT", IN_BASELINE, budgets("15s", "1s"), signals=(signal.SIGINT, signal.SIGTERM)
+    ),
+    "very impatient": Case(
+        "CHAOS_INJECTION",
+        fault_fired,
+        budgets("0.2s", "15s"),
+        signals=(signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGINT),
     ),
     "clean-up": Case(
         "",
@@ -241,22 +262,202 @@ def test_an_interruption_of_the_declarations_tears_down(tmp_path: Path, number: 
 
 
 @pytest.fixture
-def interruptions() -> Iterator[Interruptions]:
+def clock() -> ManualClock:
+    """Time stands still unless it is moved."""
+    return ManualClock()
+
+
+@pytest.fixture
+def interruptions(clock: ManualClock) -> Iterator[Interruptions]:
     """Signals that are handled while the test runs."""
-    signals = Interruptions()
+    signals = Interruptions(clock)
     signals.start()
     yield signals
     signals.stop()
 
 
-def test_the_first_signal_raises_and_the_second_waits(interruptions: Interruptions) -> None:
-    """One is enough to end a soak; the next one must not keep it from writing its report."""
+def test_the_first_signal_raises_and_the_others_wait(
+    interruptions: Interruptions, clock: ManualClock
+) -> None:
+    """One is enough to end a soak; no other one may keep it from writing its report."""
     with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
         signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGHUP)
+    clock.advance(60)
     signal.raise_signal(signal.SIGINT)
-    assert interruptions.held == "SIGINT"
-    with pytest.raises(KeyboardInterrupt, match="SIGINT"):
+    assert (interruptions.raised, interruptions.held) == ("SIGTERM", "SIGHUP")
+
+
+def test_impatience_ends_what_may_hang(interruptions: Interruptions, clock: ManualClock) -> None:
+    """While the user's fixtures are torn down, one that comes late raises; several at once do not."""
+    interruptions.hold()
+    interruptions.free()
+    signal.raise_signal(signal.SIGINT)
+    clock.advance(PATIENCE_SECONDS * 0.9)
+    signal.raise_signal(signal.SIGINT)
+    clock.advance(PATIENCE_SECONDS * 0.1)
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+        signal.raise_signal(signal.SIGTERM)
+    interruptions.free(ValueError)
+    with pytest.raises(ValueError, match="SIGINT"):
         signal.raise_signal(signal.SIGINT)
+    interruptions.hold()
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_that_waited_raises_when_signals_are_listened_to(interruptions: Interruptions) -> None:
+    """It came while the run was being made; the one after it is the second one, and waits."""
+    interruptions.hold()
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+        interruptions.listen()
+    signal.raise_signal(signal.SIGINT)
+    assert (interruptions.raised, interruptions.held) == ("SIGTERM", "SIGINT")
+
+
+@given(
+    steps=strategies.lists(
+        strategies.sampled_from(["hold", "free", "later", "SIGINT", "SIGTERM", "SIGHUP"]), max_size=12
+    )
+)
+def test_no_signal_raises_while_signals_are_held(steps: Sequence[str]) -> None:
+    """In whatever order things come: at most one before `hold`, then only after `free`, and late."""
+    clock = ManualClock()
+    signals = Interruptions(clock)
+    signals.start()
+    free, holding, waits_since = False, False, math.inf
+    try:
+        for step in steps:
+            if step == "hold":
+                signals.hold()
+                free, holding = False, True
+            elif step == "free":
+                signals.free()
+                free = True
+            elif step == "later":
+                clock.advance(PATIENCE_SECONDS)
+            else:
+                raises = not holding or (free and clock.now() > waits_since)
+                if holding:
+                    waits_since = min(waits_since, clock.now())
+                holding = True
+                with pytest.raises(KeyboardInterrupt) if raises else nullcontext():
+                    signal.raise_signal(getattr(signal, step))
+    finally:
+        signals.stop()
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    """nohup asks for that, and shells for SIGINT of what runs in the background."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signals = Interruptions()
+    try:
+        signals.start()
+        signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signals.stop()
+        signal.signal(signal.SIGHUP, before)
+    assert (signals.raised, signals.held) == ("", "")
+
+
+def test_a_teardown_that_hangs_is_ended_by_impatience(tmp_path: Path) -> None:
+    """Ctrl-C once more, a second later: the other fixtures are torn down, and the report is written."""
+    hangs = (
+        CONFTEST
+        + """
+@pytest.fixture(scope="session", autouse=True)
+def hangs(request, world):
+    yield
+    (request.config.rootpath / "hangs").touch()
+    import time; time.sleep(90)
+"""
+    )
+    folder = tmp_path / "shop"
+    project = Project(("--soak-duration=20s",), budgets("15s", "1s"), {"conftest.py": hangs})
+    with running(folder, project) as process:
+        wait_for(folder, IN_BASELINE)
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            deadline = time.monotonic() + 30
+            while not (folder / "hangs").exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        early = json.loads(Finished(folder, 0, "").run.report_json.read_text())
+        time.sleep(1.5 * PATIENCE_SECONDS)
+        process.send_signal(signal.SIGINT)
+        ended = finish(folder, process)
+    assert ended.code == 2, ended.output
+    assert early["overall_result"] == "PARTIAL"
+    assert ended.torn_down == "untouched"
+    assert "TeardownCutShort: SIGINT" in ended.output
+    assert ended.phases["CLEANUP"]["status"] == "done"
+
+
+@pytest.mark.parametrize("storm", list(storms(3, seed=5)), ids=["one", "two", "three"])
+def test_a_storm_of_signals_leaves_a_report_and_nothing_else(tmp_path: Path, storm: Storm) -> None:
+    """At a random instant, with faults on calls, an endpoint, a process and the host."""
+    with Stage() as stage:
+        assert strike(stage, tmp_path / "shop", storm).wrong == []
+
+
+def test_a_soak_under_nohup_outlives_a_hang_up(tmp_path: Path) -> None:
+    """SIGHUP does nothing; the run goes on to its end, which Ctrl-C is here."""
+    folder, project = tmp_path / "shop", Project(("--soak-duration=20s",), budgets("15s", "1s"))
+    with running(folder, project, "nohup") as process:
+        wait_for(folder, IN_BASELINE)
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        ended = finish(folder, process)
+    assert ended.code == 2, ended.output
+    assert ended.report["reason"] == "interrupted by SIGINT"
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+def test_a_terminal_that_is_gone_keeps_no_report(tmp_path: Path, hangs_up: bool) -> None:
+    """Nobody can be told any more; without the signal, the soak goes on all the same."""
+    folder = tmp_path / "shop"
+    duration, baseline = ("20s", "15s") if hangs_up else ("4s", "1s")
+    project = Project((f"--soak-duration={duration}", "--junitxml=junit.xml"), budgets(baseline, "1s"))
+    with running_on_a_terminal(folder, project, hangs_up=hangs_up) as (process, terminal):
+        wait_for(folder, IN_BASELINE)
+        os.close(terminal)
+        assert process.wait(60) in ((2,) if hangs_up else (0, 1))
+    ended = Finished(folder, process.returncode, "")
+    assert ended.torn_down == "untouched"
+    assert ended.report["status"] == ("interrupted" if hangs_up else "complete")
+    assert ended.report["reason"] == ("interrupted by SIGHUP" if hangs_up else "")
+    assert "overall_result" in (folder / "junit.xml").read_text()
+
+
+@contextmanager
+def running_on_a_terminal(
+    folder: Path, project: Project, *, hangs_up: bool
+) -> "Iterator[tuple[subprocess.Popen[bytes], int]]":
+    """Run a soak whose terminal this process holds; only the leader of its session is sent SIGHUP."""
+    folder.mkdir()
+    project.write(folder)
+    ours, its = pty.openpty()
+
+    def take_terminal() -> None:
+        fcntl.ioctl(its, termios.TIOCSCTTY, 0)
+
+    with subprocess.Popen(
+        project.command,
+        cwd=folder,
+        env=project.environment,
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        start_new_session=True,
+        preexec_fn=take_terminal if hangs_up else None,
+    ) as process:
+        os.close(its)
+        try:
+            yield process, ours
+        finally:
+            process.kill()
 
 
 def test_signals_are_given_back() -> None:

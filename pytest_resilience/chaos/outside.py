@@ -14,6 +14,7 @@ from pytest_resilience.chaos.network.specs import ProxySpec
 from pytest_resilience.chaos.release import Release
 from pytest_resilience.chaos.supervisor.client import START_SECONDS, Death, Supervisor
 from pytest_resilience.chaos.supervisor.effects import Info
+from pytest_resilience.chaos.supervisor.launch import Launcher
 from pytest_resilience.endpoints import Endpoint
 from pytest_resilience.errors import ScenarioError, did_you_mean
 from pytest_resilience.services import Service
@@ -50,10 +51,14 @@ class _Shared:
 
 
 class Outside:
-    """Shared by all engines of a process, as its proxies are; nothing is started before it is needed."""
+    """Shared by all engines of a process, as its proxies are; nothing is started before it is needed.
 
-    def __init__(self) -> None:
-        self.supervisor = Supervisor(on_death=self._forget)
+    In the folder `notes`, if it is given, stands what it holds, for `--resilience-cleanup`.
+    """
+
+    def __init__(self, notes: Path | None = None) -> None:
+        launcher = Launcher(notes="" if notes is None else str(notes.absolute()))
+        self.supervisor = Supervisor(on_death=self._forget, launcher=launcher)
         self._shared: dict[str, _Shared] = {}
         self._numbers = itertools.count(1)
 

@@ -41,6 +41,15 @@ def pytest_configure(config: pytest.Config) -> None:
         activate(config, settings)
 
 
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Clean up in place of running tests, if that was asked for."""
+    if not config.option.resilience_cleanup or config.option.help:
+        return None
+    from pytest_resilience.plugin.cleanup import clean_up
+
+    return clean_up(config)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     obey_markers(config, items)

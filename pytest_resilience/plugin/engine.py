@@ -10,6 +10,7 @@ from pytest_resilience.chaos.engine import Chaos, Injection
 from pytest_resilience.chaos.outside import Outside
 from pytest_resilience.chaos.scenario import CustomScenario
 from pytest_resilience.chaos.shares import Shares, shares_at
+from pytest_resilience.chaos.supervisor.notebook import OUTSIDE as NOTES
 from pytest_resilience.errors import ResilienceError, ScenarioError, requirement
 from pytest_resilience.plugin.mistakes import raised_text
 from pytest_resilience.plugin.options import SETTINGS
@@ -41,7 +42,8 @@ def fixture_chaos(
 def outside_of(config: pytest.Config) -> Outside:
     """Return what this session has outside of its process; it ends with the session."""
     if OUTSIDE not in config.stash:
-        config.stash[OUTSIDE] = outside = Outside()
+        notes = config.rootpath / config.stash[SETTINGS].directory / NOTES
+        config.stash[OUTSIDE] = outside = Outside(notes)
         config.add_cleanup(outside.close)
     return config.stash[OUTSIDE]
 
@@ -75,7 +77,7 @@ def _given_scenarios(hooks: HookRelay, config: pytest.Config) -> list[CustomScen
     """Return the scenarios of the user's hooks; raise ScenarioError if a hook raises or gives no list."""
     try:
         answers = hooks.pytest_resilience_scenarios(config=config)
-    except ResilienceError:
+    except (ResilienceError, pytest.exit.Exception):
         raise
     except Exception as error:
         raise ScenarioError(f"A hook {raised_text(SCENARIOS_HOOK, error)}.") from error

@@ -7,6 +7,7 @@ from shutil import get_terminal_size
 import pytest
 
 from pytest_resilience.clock import Clock
+from pytest_resilience.plugin.outputs import Outputs
 from pytest_resilience.soak.live import Now, live_line
 
 TERMINAL_SECONDS = 0.5
@@ -23,7 +24,7 @@ class Console:
         self._reporter: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
         self._on_terminal = self._reporter is not None and self._reporter.isatty
         self._period = TERMINAL_SECONDS if self._on_terminal else LOG_SECONDS
-        self._clock = clock
+        self._clock, self._outputs = clock, Outputs()
         self._lines: deque[str] = deque()
         self._due = clock.now() + self._period
         self._before: Now | None = None
@@ -35,7 +36,14 @@ class Console:
         self._lines.append(text)
 
     def tick(self) -> None:
-        """Show what is due; called between iterations."""
+        """Show what is due, while there is somebody to see it; called between iterations."""
+        try:
+            self._tick()
+        except OSError:
+            if not self._outputs.let_go_if_lost():
+                raise
+
+    def _tick(self) -> None:
         if self._lines:
             self._flush()
         if self._clock.now() >= self._due:
@@ -43,7 +51,8 @@ class Console:
             self._show()
 
     def end(self) -> None:
-        """Show what is left, and leave the live line behind."""
+        """Show what is left, if there is somebody to see it, and leave the live line behind."""
+        self._outputs.let_go_if_lost()
         self._flush()
         self._leave_live_line()
 

@@ -12,6 +12,7 @@ from pytest_resilience.clock import SystemClock
 from pytest_resilience.errors import ResilienceError
 from pytest_resilience.plugin import pytest_private as private
 from pytest_resilience.plugin.declare import DeclarationFailed
+from pytest_resilience.plugin.ending import Ending
 from pytest_resilience.plugin.live import Console
 from pytest_resilience.plugin.news import EVENT_HOOK, HookNews
 from pytest_resilience.plugin.options import SETTINGS
@@ -62,6 +63,8 @@ class SoakPlugin:
         self._report: model.Report | None = None
         self._folder: RunFolder | None = None
         self._signals = Interruptions()
+        self._ending: Ending | None = None
+        self._shown = False
 
     def pytest_report_header(self) -> str:
         duration = format_duration(self._settings.duration_seconds or 0.0)
@@ -89,20 +92,39 @@ class SoakPlugin:
             return None
         self._config.add_cleanup(self._signals.stop)
         self._signals.start()
+        try:
+            self._declare_and_soak(session)
+        except KeyboardInterrupt as stop:
+            if self._signals.raised:  # it may have struck where there is no line, which pytest cannot show
+                raise stop.with_traceback(None) from None
+            raise
+        return True
+
+    def _declare_and_soak(self, session: pytest.Session) -> None:
         suite = PytestSuite(session, self._settings)
         world = self._declare(suite)
         if world is not None and self._settings.plan_only:
             self._show_plan(suite, world)
         elif world is not None:
             self._soak(session, suite, world)
-        return True
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         return status_of(report)
 
     def pytest_terminal_summary(self, terminalreporter: "pytest.TerminalReporter") -> None:
-        if self._report is None or self._folder is None:
+        self._show_report(terminalreporter)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self) -> None:
+        """Show the result also where pytest has no summary: after pytest.exit with a code of its own."""
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and not self._config.option.no_summary:
+            self._show_report(reporter)
+
+    def _show_report(self, terminalreporter: "pytest.TerminalReporter") -> None:
+        if self._report is None or self._folder is None or self._shown:
             return
+        self._shown = True
         terminalreporter.write_sep("=", "resilience")
         for line in terminal.lines(self._report):
             terminalreporter.write_line(line)
@@ -121,8 +143,10 @@ class SoakPlugin:
         clock = SystemClock()
         console = Console(self._config, clock)
         news = HookNews(self._config.hook, console.say)
+        self._signals.hold()  # a run that has a folder gets a report
         soak = self._start(suite, world, console, clock, news)
         console.look = soak.now
+        suite.failures = lambda: 0 if soak.broken else soak.failures_outside
         try:
             interruption = self._run(session, suite, soak, console, news)
         except ResilienceError as broken:
@@ -134,21 +158,40 @@ class SoakPlugin:
         self, session: pytest.Session, suite: PytestSuite, soak: SoakRun, console: Console, news: HookNews
     ) -> BaseException | None:
         """Run the soak and report it; return what interrupted it."""
-        interruption: BaseException | None = None
+        assert self._folder is not None
+
+        def conclude(data: RunData, broken: Mapping[str, BaseException]) -> None:
+            self._conclude(session, data, {**broken, **({EVENT_HOOK: news.error} if news.error else {})})
+
+        ending = self._ending = Ending(soak, suite, self._folder, self._signals, console, conclude)
         try:
+            self._signals.listen()
             with private.loop_shortcuts(session):
                 soak.loop()
         except (KeyboardInterrupt, pytest.exit.Exception, session.Failed) as stop:
-            interruption = stop
+            ending.interruption = stop
+        except BaseException as defect:
+            ending.interruption = defect
+            raise
         finally:
             self._signals.hold()
-        console.end()
-        soak.analyse(_reason(interruption))
-        data, teardown = soak.close(suite.close)
-        errors = {"teardown": teardown, EVENT_HOOK: news.error}
-        self._conclude(session, data, {name: error for name, error in errors.items() if error is not None})
-        held = self._signals.held
-        return interruption or (KeyboardInterrupt(held) if held else None)
+        ending.run()
+        return ending.wish()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Whatever got past the end of the soak: first its faults go, then it is reported."""
+        self._signals.free()
+        while self._ending is not None and not self._ending.done:
+            try:
+                self._ending.run()
+            except ResilienceError as broken:
+                self._warn(f"the report of the soak is not complete: {broken}")
+
+    def _warn(self, text: str) -> None:
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(f"resilience: {text}")
 
     def _start(
         self, suite: PytestSuite, world: World, console: Console, clock: SystemClock, news: HookNews
@@ -159,6 +202,7 @@ class SoakPlugin:
         def between() -> None:
             console.tick()
             self._signals.insist()
+            suite.obey_maxfail()
 
         try:
             self._folder = create_folder(root, new_test_id(began, secrets.token_hex(2)))
@@ -193,6 +237,7 @@ class SoakPlugin:
             private.add_junit_property(self._config, name, value)
         items = {item.nodeid: item for item in session.items}
         reports = list(verdict_reports(self._report, items, broken))
+        self._config.option.maxfail = 0  # it counts failures of iterations, not of criteria
         session.testscollected = len(reports)  # pytest's progress counts these, not the items
         for report in reports:
             self._config.hook.pytest_runtest_logreport(report=report)
@@ -217,12 +262,3 @@ class SoakPlugin:
             raise pytest.UsageError(PLAN_UNSEEN)
         for line in plan_lines(plan):
             reporter.write_line(line)
-
-
-def _reason(interruption: BaseException | None) -> str:
-    """Say what became of the run: it was … ."""
-    if interruption is None:
-        return ""
-    if type(interruption) is KeyboardInterrupt:
-        return f"interrupted by {str(interruption) or 'a KeyboardInterrupt'}"
-    return f"stopped: {interruption}"

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import pytest
@@ -12,6 +12,7 @@ from pytest_resilience.plugin.declare import declare
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak.outcome import Outcome, Status
 from pytest_resilience.soak.runner import World
+from pytest_resilience.units import counted
 
 SWEEP_ITERATIONS = 200
 KEPT_TMP_PATHS = 3
@@ -72,6 +73,8 @@ class PytestSuite:
         self._siblings: dict[str, pytest.Item] = {}
         self._protocol = QuietProtocol()
         self._iterations = 0
+        self._current: pytest.Item | None = None
+        self.failures: Callable[[], int] = lambda: 0
         session.config.pluginmanager.register(self._protocol, "resilience-quiet-protocol")
         private.remove_passed_tmp_paths(session.config)
         private.stop_reseeding(session.config)
@@ -86,6 +89,7 @@ class PytestSuite:
 
     def run(self, test: str, following: str) -> Outcome:
         reports: Sequence[pytest.TestReport] = ()
+        self._current = self._items[test]
         with suppress(SessionEnds):
             reports = self._run_item(self._items[test], self._next(test, following))
         self._iterations += 1
@@ -101,6 +105,19 @@ class PytestSuite:
             raise self._session.Failed(self._session.shouldfail)
         if self._session.shouldstop:
             raise self._session.Interrupted(self._session.shouldstop)
+
+    def obey_maxfail(self) -> None:
+        """End the soak as -x and --maxfail ask for; `failures` counts those outside faults."""
+        most = self._session.config.option.maxfail
+        if most and (failures := self.failures()) >= most:
+            self._session.shouldfail = f"stopping after {counted(failures, 'failure')} outside faults"
+            self._obey_session()
+
+    def cancel_timeout(self) -> None:
+        """Stop pytest-timeout's clock of the last test, which an interruption may have left running."""
+        cancel = getattr(self._session.config.hook, "pytest_timeout_cancel_timer", None)
+        if cancel is not None and self._current is not None:
+            cancel(item=self._current)
 
     def close(self) -> None:
         """Tear down what is still set up; raise what that raises."""

@@ -11,6 +11,7 @@ from datetime import datetime
 from pytest_resilience._version import __version__
 from pytest_resilience.chaos.records import ChaosEvent
 from pytest_resilience.clock import Clock
+from pytest_resilience.errors import ResilienceError
 from pytest_resilience.memory.records import Observer, Sample
 from pytest_resilience.memory.sampler import Sampler, interval_for
 from pytest_resilience.settings import Settings
@@ -162,25 +163,49 @@ class SoakRun:
             rss=state.rss,
         )
 
+    @property
+    def failures_outside(self) -> int:
+        """How many iterations failed outside faults."""
+        return self._runner.failures_outside
+
+    @property
+    def broken(self) -> bool:
+        """Whether the suite failed before chaos, which ends the run."""
+        return bool(self._conductor.broken())
+
     def loop(self) -> None:
         """Run all phases that loop; faults are removed and threads ended when this returns or raises."""
         with ExitStack() as undo:
             undo.callback(gc.unfreeze)
             gc.freeze()  # what start-up made stays: no checkpoint needs to walk it
-            undo.callback(self._halt)
             if self._sampler:
                 undo.callback(self._sampler.stop)
                 self._sampler.start()
+            undo.callback(self.halt)  # comes first
             self._leader.start()
             self._runner.run()
         if self._leader.error:
             raise self._leader.error
 
-    def _halt(self) -> None:
-        self._runner.stop()
+    def halt(self) -> None:
+        """Remove every fault, then end what could inject another, and keep what was counted.
+
+        Doing it again changes nothing, and does what an interrupt cut short.
+        """
+        self._stop_faults()
         self._leader.cancel()
+        self._stop_faults()  # what the leader began meanwhile
+        if self._sampler:
+            self._sampler.stop()
         self._runner.flush()
         self._news.tell_all()
+
+    def _stop_faults(self) -> None:
+        """Remove every fault; what cannot be removed is told, and tried again with the next call."""
+        try:
+            self._runner.stop()
+        except ResilienceError as trouble:
+            self._conductor.note(str(trouble))
 
     def analyse(self, interruption: str = "") -> None:
         """Judge the criteria; `interruption` says what ended the loop before its time."""
@@ -190,7 +215,7 @@ class SoakRun:
         self._run = replace(self._run, status=status, reason=reason, ended=self._conductor.now())
         self._store.put(self._run)
         self._observe()
-        data = self._data()
+        data = self.data()
         for leak in leak_verdict(data).leaks:
             self._store.put(leak)
         for verdict in judge(data, self._limits, self._off):
@@ -203,7 +228,8 @@ class SoakRun:
             self._store.put(Observer("sampler", now, self._sampler.cpu_seconds))
         self._store.put(Observer("conductor", now, self._leader.cpu_seconds))
 
-    def _data(self) -> RunData:
+    def data(self) -> RunData:
+        """Return the record so far."""
         self._store.flush()
         return read(self._folder.database)
 

@@ -103,6 +103,10 @@ class Runner:
     def iterations(self) -> int:
         return self._telemetry.iterations
 
+    @property
+    def failures_outside(self) -> int:
+        return self._telemetry.failures_outside
+
     def run(self) -> None:
         """Loop until told to stop."""
         order, upcoming = list(self._suite.tests), self._rounds.next()

@@ -195,6 +195,14 @@ def remove_folder(made: Path) -> None:
         made.rmdir()
 
 
+def remove_made(made: Path) -> None:
+    """Remove what `disk` or `folder` has made and could not remove itself."""
+    if made.name.startswith(DISK):
+        _remove_disk(made)
+    else:
+        remove_folder(made)
+
+
 def _remove_disk(folder: Path) -> None:
     """Unmount what is mounted there; files that are still open keep their memory until they are closed."""
     ctypes.CDLL(None).umount2(bytes(folder), _MNT_DETACH | _UMOUNT_NOFOLLOW)

@@ -5,13 +5,13 @@ import sys
 import traceback
 
 
-def begin(descriptor: str, parent: str, kinds: str, *paths: str) -> None:
+def begin(descriptor: str, parent: str, kinds: str, folder: str, *paths: str) -> None:
     """Serve the test process; tell it what goes wrong before that works."""
     sys.path += paths
     try:
         from pytest_resilience.chaos.supervisor.process import main
 
-        main(int(descriptor), int(parent), kinds)
+        main(int(descriptor), int(parent), kinds, folder)
     except Exception:
         from pytest_resilience.chaos.supervisor.messages import Trouble, to_line
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from pytest_resilience.chaos.supervisor.effects import Effect, Find, Info
+from pytest_resilience.chaos.supervisor.notebook import Notebook
 from pytest_resilience.chaos.touched import Touched
 from pytest_resilience.errors import ScenarioError, did_you_mean
 
@@ -30,10 +31,10 @@ class _Held:
 
 
 class Holding:
-    """Starts and stops effects by id, in one event loop. An id is used once."""
+    """Starts and stops effects by id, in one event loop. An id is used once; `notebook` has all that act."""
 
-    def __init__(self, kinds: Kinds) -> None:
-        self._kinds = kinds
+    def __init__(self, kinds: Kinds, notebook: Notebook | None = None) -> None:
+        self._kinds, self._notebook = kinds, notebook
         self._held: dict[str, _Held] = {}
         self._stopped: dict[str, Touched] = {}
         self._ending = False
@@ -51,15 +52,20 @@ class Holding:
     async def start(self, effect_id: str, spec: object) -> Info:
         """Make an effect and start it; one that fails is undone before the error is told."""
         self._check_is_new(effect_id)
+        if self._notebook is not None:
+            self._notebook.begin(effect_id, spec)
         held = self._held[effect_id] = _Held(self._kinds[type(spec)](spec, self.find))
         held.starting = asyncio.create_task(held.effect.start())
         try:
-            return await held.starting
+            info = await held.starting
         except asyncio.CancelledError:
             raise ScenarioError(f"{effect_id!r} was removed while it started.") from None
         except Exception:
             await self.stop(effect_id)
             raise
+        if self._notebook is not None:
+            self._notebook.acts(effect_id, info)
+        return info
 
     async def stop(self, effect_id: str) -> Touched:
         """Undo an effect and return its last evidence; one that is not there yet will not start any more.
@@ -124,6 +130,8 @@ class Holding:
         stop.result()
         touched = self._remember(effect_id, held.effect.touched())
         self._held.pop(effect_id, None)
+        if self._notebook is not None:
+            self._notebook.end(effect_id)
         return touched
 
     def _remember(self, effect_id: str, touched: Touched) -> Touched:

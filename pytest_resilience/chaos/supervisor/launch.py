@@ -17,10 +17,14 @@ PACKAGES = HOME.parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
-    """Starts supervisors whose effects are those of KINDS in the module `kinds`, found also in `folders`."""
+    """Starts supervisors whose effects are those of KINDS in the module `kinds`, found also in `folders`.
+
+    In the folder `notes`, if it is given, each keeps what it holds, for `--resilience-cleanup`.
+    """
 
     kinds: str = "pytest_resilience.chaos.supervisor.kinds"
     folders: Sequence[str] = ()
+    notes: str = ""
 
     def launch(self, descriptor: int) -> Popen[bytes]:
         """Start one that serves the socket `descriptor`; raise OSError if the machine cannot.
@@ -29,7 +33,7 @@ class Launcher:
         """
         if not sys.executable:
             raise ScenarioError("Faults outside the test process need sys.executable, the path of Python.")
-        options = [str(descriptor), str(os.getpid()), self.kinds, *self._paths()]
+        options = [str(descriptor), str(os.getpid()), self.kinds, self.notes, *self._paths()]
         return Popen(  # noqa: S603 (our own program)
             [sys.executable, "-I", "-S", str(PROGRAM), *options],
             pass_fds=[descriptor],

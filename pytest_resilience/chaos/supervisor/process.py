@@ -13,7 +13,9 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -36,6 +38,7 @@ from pytest_resilience.chaos.supervisor.messages import (
     request_codec,
     to_line,
 )
+from pytest_resilience.chaos.supervisor.notebook import Notebook, notes_of
 from pytest_resilience.chaos.supervisor.watchdog import Watchdog
 from pytest_resilience.errors import ScenarioError
 
@@ -47,14 +50,17 @@ PR_SET_PDEATHSIG = 1
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def main(descriptor: int, parent: int, kinds: str) -> None:
-    """Serve the test process `parent` at the other end of a socket; `kinds` is the module with the KINDS."""
+def main(descriptor: int, parent: int, kinds: str, folder: str) -> None:
+    """Serve the test process `parent` at the other end of a socket.
+
+    `kinds` is the module with the KINDS, `folder` the one for notes, or empty.
+    """
     control = socket.socket(fileno=descriptor)
     os.register_at_fork(after_in_child=control.close)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     _allow_many_descriptors()
     _end_with_parent(parent)
-    asyncio.run(_serve(control, import_module(kinds).KINDS))
+    asyncio.run(_serve(control, import_module(kinds).KINDS, parent, folder))
 
 
 def _allow_many_descriptors() -> None:
@@ -73,10 +79,11 @@ def _end_with_parent(parent: int) -> None:
         sys.exit("The test process ended meanwhile.")
 
 
-async def _serve(control: socket.socket, kinds: Kinds) -> None:
+async def _serve(control: socket.socket, kinds: Kinds, parent: int, folder: str) -> None:
     loop, over = asyncio.get_running_loop(), asyncio.Event()
     watchdog = Watchdog(loop)
-    holding = Holding(kinds)
+    notebook = _notebook(parent, folder, lambda text: server.tell(text))
+    holding = Holding(kinds, notebook)
     server = Server(holding, kinds, over)
 
     def end(_signal: int, _frame: FrameType | None) -> None:
@@ -88,12 +95,21 @@ async def _serve(control: socket.socket, kinds: Kinds) -> None:
         signal.signal(each, end)
     loop.set_exception_handler(lambda _, context: server.tell_broken(context))
     await loop.create_unix_connection(lambda: server, sock=control)
+    if notebook is not None:
+        notebook.open()
     await over.wait()
     watchdog.start()
     left = await holding.stop_all(END_SECONDS)
     for effect_id, reason in left.items():
         server.tell(f"{effect_id!r} was not undone at the end. {reason}")
+    if notebook is not None:
+        notebook.close()
     _leave(bool(left))
+
+
+def _notebook(parent: int, folder: str, trouble: Callable[[str], None]) -> Notebook | None:
+    notes = notes_of(parent, os.getpid()) if folder else None
+    return None if notes is None else Notebook(Path(folder), notes, trouble)
 
 
 def _leave(with_children: bool) -> NoReturn:
