@@ -410,7 +410,7 @@ def test_outside(chaos, pytestconfig):
 
 
 def test_faults_act_where_no_notes_can_be_written(tmp_path: Path) -> None:
-    """A file stands in the way: the fault acts and goes as ever."""
+    """A file stands in the way: the fault acts and goes as ever, and the user is told."""
     test = """
 def test_outside(chaos):
     with chaos.inject("cpu_saturation", load=0.1, must_fire=False):
@@ -421,3 +421,5 @@ def test_outside(chaos):
     (folder / ".resilience").write_text("in the way")
     done = run(folder, Project((), "", {"conftest.py": "", "test_shop.py": test}))
     assert done.code == 0, done.output
+    assert f"resilience: {folder / '.resilience' / 'outside'}" in done.output
+    assert "cannot be written: " in done.output
