@@ -423,3 +423,22 @@ def test_outside(chaos):
     assert done.code == 0, done.output
     assert f"resilience: {folder / '.resilience' / 'outside'}" in done.output
     assert "cannot be written: " in done.output
+
+
+def test_workers_leave_no_folder_behind(tmp_path: Path) -> None:
+    """Each has a supervisor of its own; whichever ends last removes what they shared."""
+    test = """
+import pytest
+
+@pytest.mark.parametrize("number", range(4))
+def test_outside(chaos, number):
+    with chaos.inject("cpu_saturation", load=0.1, must_fire=False):
+        pass
+"""
+    files = {"conftest.py": "", "test_shop.py": test}
+    done = run(tmp_path / "shop", Project(("-n2",), "", files, ("xdist.plugin",)))
+    assert done.code == 0, done.output
+    deadline = time.monotonic() + DEADLINE
+    while (done.folder / ".resilience").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
