@@ -269,6 +269,31 @@ def test_another_process_with_the_number_is_never_touched(tmp_path: Path) -> Non
     assert not path.exists()
 
 
+def test_a_supervisor_that_does_not_end_is_killed(tmp_path: Path) -> None:
+    """It ignores SIGTERM, and so does its child; the process that it had stopped goes on."""
+    deaf = ["bash", "-c", "trap '' TERM; sleep 600 & wait; sleep 600"]
+    with sleeping() as stopped, subprocess.Popen(deaf) as process:
+        try:
+            stopped.suspend()
+            until(lambda: state(stopped.pid) == "T")
+            until(lambda: bool(psutil.Process(process.pid).children()))
+            (child,) = psutil.Process(process.pid).children()
+            supervisor, victim = identify(process.pid), identify(stopped.pid)
+            assert supervisor is not None
+            notes = replace(dead_run(), supervisor=supervisor, effects=(Noted("7 process_pause-1", victim),))
+            note(tmp_path, notes)
+            cleaned = clean_up(tmp_path)
+            assert cleaned.code == 0, cleaned.output
+            assert not lives(process.pid)
+            assert not lives(child.pid)
+            assert state(stopped.pid) != "T"
+        finally:
+            process.kill()
+    assert f"ended the supervisor, process {supervisor}, which held: process_pause-1" in cleaned.output
+    assert f"ended its child, process {child.pid} (sleep)" in cleaned.output
+    assert f"let go on: process {victim}, which process_pause-1 had stopped" in cleaned.output
+
+
 @pytest.mark.parametrize(
     ("place", "code", "text"),
     [
@@ -385,7 +410,7 @@ def test_outside(chaos, pytestconfig):
 
 
 def test_faults_act_where_no_notes_can_be_written(tmp_path: Path) -> None:
-    """A file stands in the way: the fault acts and goes as ever."""
+    """A file stands in the way: the fault acts and goes as ever, and the user is told."""
     test = """
 def test_outside(chaos):
     with chaos.inject("cpu_saturation", load=0.1, must_fire=False):
@@ -396,3 +421,24 @@ def test_outside(chaos):
     (folder / ".resilience").write_text("in the way")
     done = run(folder, Project((), "", {"conftest.py": "", "test_shop.py": test}))
     assert done.code == 0, done.output
+    assert f"resilience: {folder / '.resilience' / 'outside'}" in done.output
+    assert "cannot be written: " in done.output
+
+
+def test_workers_leave_no_folder_behind(tmp_path: Path) -> None:
+    """Each has a supervisor of its own; whichever ends last removes what they shared."""
+    test = """
+import pytest
+
+@pytest.mark.parametrize("number", range(4))
+def test_outside(chaos, number):
+    with chaos.inject("cpu_saturation", load=0.1, must_fire=False):
+        pass
+"""
+    files = {"conftest.py": "", "test_shop.py": test}
+    done = run(tmp_path / "shop", Project(("-n2",), "", files, ("xdist.plugin",)))
+    assert done.code == 0, done.output
+    deadline = time.monotonic() + DEADLINE
+    while (done.folder / ".resilience").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -361,6 +361,30 @@ def test_an_ignored_signal_stays_ignored() -> None:
     assert (signals.raised, signals.held) == ("", "")
 
 
+def test_a_run_that_is_struck_while_it_is_made_has_a_report(tmp_path: Path) -> None:
+    """It has a folder already, so whoever looks there finds what became of it."""
+    struck = (
+        CONFTEST
+        + """
+import os, signal
+from pytest_resilience.soak.run import SoakRun
+make = SoakRun.__init__
+
+def strike_while_made(self, *args, **kwargs):
+    os.kill(os.getpid(), signal.SIGTERM)
+    make(self, *args, **kwargs)
+
+SoakRun.__init__ = strike_while_made
+"""
+    )
+    ended = run(tmp_path / "shop", Project(files={"conftest.py": struck}))
+    assert ended.code == 2, ended.output
+    assert ended.report["reason"] == "interrupted by SIGTERM"
+    assert ended.report["overall_result"] == "PARTIAL"
+    assert ended.torn_down == "untouched"
+    assert "INTERNALERROR" not in ended.output
+
+
 def test_a_teardown_that_hangs_is_ended_by_impatience(tmp_path: Path) -> None:
     """Ctrl-C once more, a second later: the other fixtures are torn down, and the report is written."""
     hangs = (

@@ -55,6 +55,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     obey_markers(config, items)
 
 
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter", config: pytest.Config) -> None:
+    """Tell what went wrong in the helper process, if one was started."""
+    engine = sys.modules.get("pytest_resilience.plugin.engine")
+    outside = config.stash.get(engine.OUTSIDE, None) if engine is not None else None
+    for trouble in dict.fromkeys(outside.supervisor.troubles if outside is not None else ()):
+        terminalreporter.write_line(f"resilience: {trouble}")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Whatever ended the session, no fault stays armed."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from pytest_resilience.chaos.supervisor.codec import Codec, encode
 from pytest_resilience.chaos.supervisor.effects import Info
 from pytest_resilience.chaos.supervisor.identity import Identity, Place, here, identify
+from pytest_resilience.settings import DEFAULT_DIRECTORY
 
 OUTSIDE = "outside"
 """The folder of all notes, beside those of the runs."""
@@ -55,7 +56,6 @@ class Notebook:
     ) -> None:
         self._notes, self._trouble, self._told = notes, trouble, False
         self._effects: dict[str, Noted] = {}
-        self._made: list[Path] = []
         name = f"{notes.supervisor.pid}-{notes.supervisor.started:.0f}"
         self._path = folder / f"{name}{SUFFIX}"
 
@@ -85,25 +85,15 @@ class Notebook:
         """Remove the file; while effects are left, it stays."""
         if not self._effects:
             remove(self._path)
-            for folder in reversed(self._made):
-                with suppress(OSError):  # it is in use
-                    folder.rmdir()
 
     def _write(self) -> None:
         notes = replace(self._notes, effects=tuple(self._effects.values()))
         try:
-            self._make(self._path.parent)
             _replace(self._path, json.dumps(encode(notes)))
         except OSError as reason:
             if not self._told:
                 self._trouble(f"{self._path} cannot be written: {reason}. Choose another --resilience-dir.")
             self._told = True
-
-    def _make(self, folder: Path) -> None:
-        for one in (folder.parent, folder):
-            if not one.exists():
-                one.mkdir(parents=True, exist_ok=True)
-                self._made.append(one)
 
 
 def read_notes(path: Path) -> Notes:
@@ -122,11 +112,17 @@ def notes_of(tests: int, supervisor: int) -> Notes | None:
 
 
 def remove(path: Path) -> None:
-    """Remove the file of notes, what a write left unfinished, and the folder if it was the last one."""
+    """Remove the file of notes, what a write left unfinished, and the folders if they are empty then.
+
+    A folder that the user has chosen stays.
+    """
     path.unlink(missing_ok=True)
     path.with_suffix(UNFINISHED).unlink(missing_ok=True)
+    root = path.parent.parent
     with suppress(OSError):  # others are there
         path.parent.rmdir()
+        if root.name == DEFAULT_DIRECTORY:
+            root.rmdir()
 
 
 def _replace(path: Path, text: str) -> None:
@@ -134,7 +130,7 @@ def _replace(path: Path, text: str) -> None:
     unfinished = path.with_suffix(UNFINISHED)
     try:
         unfinished.write_text(text, "utf-8")
-    except FileNotFoundError:  # another process, the last one, has just removed the folder
+    except FileNotFoundError:  # it is the first one, or the last one has just removed the folder
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished.write_text(text, "utf-8")
     unfinished.replace(path)
