@@ -132,11 +132,17 @@ class _Processes:
             self._tell(child, f"ended its child, process {child}")
 
     def _let_go_on(self, effect: Noted) -> None:
-        process = effect.process
-        if process is None or not process.stopped:
+        """Let the process that an effect had stopped go on, and what it has started with it."""
+        if effect.process is None or not effect.process.stopped:
+            return
+        for process in _family(effect.process):
+            self._wake(process, _name(effect))
+
+    def _wake(self, process: Identity, who: str) -> None:
+        if not process.stopped:
             return
         process.send(signal.SIGCONT)
-        text = f"process {process}, which {_name(effect)} had stopped"
+        text = f"process {process}, which {who} had stopped"
         if self._until(lambda: not process.stopped, SOON_SECONDS):
             self._cleaned.done(f"  let go on: {text}")
         else:
@@ -193,6 +199,15 @@ def _origin(process: psutil.Process) -> tuple[int, str]:
         if word.endswith(PROGRAM):
             return int(words[position + 1]), words[position + 2]
     return 0, ""
+
+
+def _family(first: Identity) -> list[Identity]:
+    """Return a process and its descendants, children first, as they are let go on."""
+    family = [first]
+    if first.process is not None:
+        with suppress(psutil.Error):
+            family += _identities(first.process.children(recursive=True))
+    return family[::-1]
 
 
 def _identities(processes: Iterable[psutil.Process]) -> Iterator[Identity]:
