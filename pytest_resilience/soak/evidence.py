@@ -1,7 +1,8 @@
 """What the records of a run say about each exit criterion: facts with numbers and names, no limits yet."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TypeAlias
@@ -11,7 +12,7 @@ from pytest_resilience.chaos.seams import SeamKind
 from pytest_resilience.soak.event_recovery import EventRecovery, describe_event, recovery_of
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.recovery import longest_median
-from pytest_resilience.store.records import Tally
+from pytest_resilience.store.records import Failure, Tally
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import counted, format_duration
 
@@ -49,7 +50,14 @@ class Missing:
     reason: str
 
 
-Evidence: TypeAlias = Finding | Missing
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Why there is nothing to judge."""
+
+    reason: str
+
+
+Evidence: TypeAlias = Finding | Missing | Absent
 
 
 def known(value: float, fact: str, because: str = "", *, fades: bool = False) -> Finding:
@@ -74,6 +82,48 @@ def failures_outside_faults(data: RunData) -> Evidence:
     count = sum(failure.count for failure in failures)
     named = (f"{one.test} {one.count}x in {one.phase} ({_first_line(one.crash)})" for one in failures)
     return known(count, f"{count} of {iterations} iterations failed outside faults", _listed(named))
+
+
+def failures_to_survive(data: RunData) -> Evidence:
+    """Count the failures under faults that the test must survive."""
+    survived = {one.test: one.survived for one in data.soak_tests if one.survived}
+    if not survived:
+        return Absent("no soak test declares that it survives a scenario")
+    scenarios = {event.event_id: event.scenario for event in data.events}
+    failures = [one for one in data.failures if must_pass(one, survived, scenarios)]
+    fired = {event.scenario for event in data.events if event.fired}
+    untried = sorted({name for names in survived.values() for name in names} - fired)
+    if untried and not failures:
+        why = f"{_listed(untried)} never fired, so nothing shows that {_listed(survived)} survives"
+        return Missing(f"{why}. Give {PhaseName.CHAOS} more time, or take it out of survives=[…].")
+    count = sum(failure.count for failure in failures)
+    named = (f"{one.test} {one.count}x under {one.event_id} ({_first_line(one.crash)})" for one in failures)
+    fact = f"{counted(count, 'iteration')} failed under faults that the test must survive"
+    return known(count, fact, _listed(named))
+
+
+def must_pass(
+    failure: Failure, survived: Mapping[str, Collection[str]], scenarios: Mapping[str, str]
+) -> bool:
+    """Tell whether a failure happened under a fault that its test must survive.
+
+    `survived` maps tests to names of scenarios, `scenarios` maps events to theirs.
+    """
+    return scenarios.get(failure.event_id) in survived.get(failure.test, ())
+
+
+def fewest_iterations(data: RunData) -> Evidence:
+    """Take the soak test with the fewest iterations; a test that is always skipped is none."""
+    counts: Counter[str] = Counter()
+    for tally in data.tallies:
+        counts[tally.test] += tally.iterations - tally.skipped
+    ran = {test: count for test, count in counts.items() if count}
+    if not ran:
+        return Missing("no iteration of a soak test was run")
+    test = min(ran, key=ran.__getitem__)
+    high = ran[test] if data.run.status == "complete" else math.inf
+    because = "" if data.run.status == "complete" else "the run did not come to its end"
+    return Finding(ran[test], high, f"{counted(ran[test], 'iteration')} of {test}", because)
 
 
 def permanent_degradation(data: RunData) -> Evidence:
