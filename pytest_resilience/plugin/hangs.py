@@ -20,7 +20,7 @@ SIGNAL = signal.SIGURG
 uses it; SIGALRM is pytest-timeout's, SIGUSR1 and SIGUSR2 are the users'."""
 
 LAST_RESORT_SECONDS = 30.0
-HIDDEN = ("_pytest", "pluggy", "pytest_resilience")
+HIDDEN = ("_pytest", "pluggy", "pytest_resilience.plugin", "pytest_resilience.soak")
 DEBUGGERS = ("pydevd", "debugpy")
 
 
@@ -32,6 +32,8 @@ else:
 
 class IterationTimedOut(HungIteration, _Failed):
     """An iteration took too long; pytest tells it as the failure of a test."""
+
+    __module__ = "builtins"  # as pytest's own: shown without the module
 
 
 class HangRescue:

@@ -235,6 +235,8 @@ class SoakPlugin:
             budgets=divide(duration, parse_budgets(settings.phase_lines)),
             limits=limits_of(settings),
             absent=absent_subjects(settings, world.services.values(), world.breakers),
+            marks=world.marks,
+            settings=settings,
         )
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is None:

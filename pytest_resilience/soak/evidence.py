@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TypeAlias
@@ -20,6 +20,7 @@ UNREACHED_FIXES = {
     SeamKind.CALLS.value: "Call it in a soak test, or take it out of Service(calls=[…]).",
     SeamKind.ENDPOINT.value: "Connect the code to the fixture service_address instead of the endpoint.",
 }
+NO_SURVIVOR = "no soak test declares with survives=[…] what it survives"
 MOST_SERVICES_DOWN = 5
 MOST_NAMED = 5
 FEWEST_ITERATIONS = 5
@@ -86,15 +87,15 @@ def failures_outside_faults(data: RunData) -> Evidence:
 
 def failures_to_survive(data: RunData) -> Evidence:
     """Count the failures under faults that the test must survive."""
-    survived = {one.test: one.survived for one in data.soak_tests if one.survived}
-    if not survived:
-        return Absent("no soak test declares that it survives a scenario")
-    scenarios = {event.event_id: event.scenario for event in data.events}
-    failures = [one for one in data.failures if must_pass(one, survived, scenarios)]
+    surviving = [one for one in data.soak_tests if one.survived]
+    if not surviving:
+        return Absent(NO_SURVIVOR)
+    failures = failures_under_survived(data)
     fired = {event.scenario for event in data.events if event.fired}
-    untried = sorted({name for names in survived.values() for name in names} - fired)
+    untried = sorted(frozenset().union(*(one.survived for one in surviving)) - fired)
     if untried and not failures:
-        why = f"{_listed(untried)} never fired, so nothing shows that {_listed(survived)} survives"
+        tests = _listed(one.test for one in surviving if one.survived & set(untried))
+        why = f"{_listed(untried)} never fired, so nothing shows that it is survived by {tests}"
         return Missing(f"{why}. Give {PhaseName.CHAOS} more time, or take it out of survives=[…].")
     count = sum(failure.count for failure in failures)
     named = (f"{one.test} {one.count}x under {one.event_id} ({_first_line(one.crash)})" for one in failures)
@@ -102,14 +103,11 @@ def failures_to_survive(data: RunData) -> Evidence:
     return known(count, fact, _listed(named))
 
 
-def must_pass(
-    failure: Failure, survived: Mapping[str, Collection[str]], scenarios: Mapping[str, str]
-) -> bool:
-    """Tell whether a failure happened under a fault that its test must survive.
-
-    `survived` maps tests to names of scenarios, `scenarios` maps events to theirs.
-    """
-    return scenarios.get(failure.event_id) in survived.get(failure.test, ())
+def failures_under_survived(data: RunData) -> list[Failure]:
+    """Return the failures that happened under a fault that their test must survive."""
+    survived = {one.test: one.survived for one in data.soak_tests}
+    scenarios = {event.event_id: event.scenario for event in data.events}
+    return [one for one in data.failures if scenarios.get(one.event_id) in survived.get(one.test, ())]
 
 
 def fewest_iterations(data: RunData) -> Evidence:

@@ -1,10 +1,12 @@
 """When the next iteration may start: the rate that was asked for, and the rest between two."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
 from pytest_resilience.rates import RateProfile, ThinkTime, parse_rate, parse_think_time
-from pytest_resilience.settings import Settings
+from pytest_resilience.store.records import SoakTest
 
 CATCH_UP_SECONDS = 1.0
 """What is late by more is left out: a burst after a fault would be a load that nobody asked for."""
@@ -17,16 +19,39 @@ class Load:
     rate: RateProfile | None = None
     think_time: ThinkTime | None = None
 
+    @classmethod
+    def read(cls, rate: str, think_time: str) -> "Load":
+        """Read what a user wrote, where an empty text is none; raise SettingsError if it is wrong."""
+        return cls(
+            parse_rate(rate, "soak_rate") if rate else None,
+            parse_think_time(think_time, "soak_think_time") if think_time else None,
+        )
+
 
 NO_LIMIT = Load()
 
 
-def load_of(settings: Settings) -> Load:
-    """Return the load that was asked for."""
-    return Load(
-        parse_rate(settings.rate, "soak_rate") if settings.rate else None,
-        parse_think_time(settings.think_time, "soak_think_time") if settings.think_time else None,
+def most_rounds(duration: float, a_round: int, load: Load) -> float:
+    """Return how many rounds, of so many iterations, the load leaves room for in `duration` seconds."""
+    most = math.inf
+    if load.rate:
+        most = load.rate.iterations_by(duration) / a_round
+    if load.think_time:
+        most = min(most, 2 * duration / (load.think_time.low + load.think_time.high) / a_round)
+    return most
+
+
+def rounds_wanted(iterations: float, marks: Iterable[SoakTest]) -> int:
+    """Return in how many rounds each of the tests has at least so many iterations."""
+    return math.ceil(iterations / min((mark.weight for mark in marks), default=1))
+
+
+def too_few_rounds(wanted: int, rounds: float) -> str:
+    """Say that the iterations that were asked for will hardly be reached."""
+    fact = (
+        f"fewest_iterations looks impossible: it needs {wanted:,} rounds, the run has room for {rounds:,.0f}"
     )
+    return f"{fact}. Soak longer, or make soak_min_iterations smaller."
 
 
 class Pacer:

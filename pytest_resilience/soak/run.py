@@ -3,7 +3,7 @@
 import gc
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -23,7 +23,7 @@ from pytest_resilience.soak.live import Now
 from pytest_resilience.soak.memory_evidence import leak_verdict
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.news import News, Tell
-from pytest_resilience.soak.pacing import load_of
+from pytest_resilience.soak.pacing import Load, rounds_wanted
 from pytest_resilience.soak.phases import PhaseName, divide, parse_budgets
 from pytest_resilience.soak.runner import Runner, Suite, World
 from pytest_resilience.soak.tasks import soak_tasks
@@ -80,6 +80,7 @@ class SoakRun:
         self._hangs = 0
         self._news = News(tell)
         self._settings, self._folder, self._clock, self._origin = settings, folder, clock, clock.now()
+        self._load = Load.read(settings.rate, settings.think_time)
         self._limits, self._off = limits_of(settings), switched_off(settings)
         self._run = describe(settings, folder.test_id, began, command)
         runner_end, conductor_end = Loopback.pair()
@@ -87,10 +88,11 @@ class SoakRun:
         self._undo = ExitStack()
         self._undo.callback(self._store.close)
         self._store.put(self._run)
-        for test in suite.tests:
-            self._store.put(world.marks.get(test, SoakTest(test)))
+        marks = [world.marks.get(test, SoakTest(test)) for test in suite.tests]
+        for mark in marks:
+            self._store.put(mark)
         self._store.flush()  # whoever reads the file from now on finds a run
-        self._conductor = self._make_conductor(conductor_end, say)
+        self._conductor = self._make_conductor(conductor_end, say, marks)
         self._runner = self._make_runner(runner_end, suite, world, between)
         self._sampler = self._make_sampler(runner_end) if settings.enable_memory_monitoring else None
         self._runner.memory = self._sampler
@@ -100,7 +102,9 @@ class SoakRun:
         if self._store.warning:
             self._conductor.note(self._store.warning)
 
-    def _make_conductor(self, link: Loopback, say: Callable[[str], None]) -> Conductor:
+    def _make_conductor(
+        self, link: Loopback, say: Callable[[str], None], marks: Iterable[SoakTest]
+    ) -> Conductor:
         settings, duration = self._settings, self._run.duration_seconds
         switches = {name: field for name, field in SWITCHES.items() if not getattr(settings, field)}
         return Conductor(
@@ -114,6 +118,8 @@ class SoakRun:
             seed=self._run.seed,
             store=self._keep,
             say=say,
+            rounds_wanted=rounds_wanted(self._limits["fewest_iterations"].value, marks),
+            load=self._load,
         )
 
     def _keep(self, record: Record) -> None:
@@ -137,7 +143,7 @@ class SoakRun:
             seed=seed,
             tasks=soak_tasks(self._clock, seed),
             between=rest,
-            load=load_of(self._settings),
+            load=self._load,
         )
 
     def _make_watchdog(self, rescue: Rescue, link: Loopback) -> Watchdog | None:

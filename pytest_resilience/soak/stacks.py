@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
 
 LOOP_FUNCTIONS = frozenset({"run_forever", "run_until_complete", "_run_once"})
+THREAD_STARTS = frozenset({"_bootstrap", "_bootstrap_inner"})
 MOST_TASKS = 50
 
 
 def all_stacks(hidden: Sequence[str] = ()) -> str:
     """Return the stacks of all threads but this one, the main one first, then of the tasks of running loops.
 
-    A thread's outer frames up to the last one of a package in `hidden` are left out.
+    A thread's outer frames up to the last one of a module in or below `hidden` are left out.
     """
     frames = sys._current_frames()  # noqa: SLF001 (documented, for just this)
     threads = {thread.ident: thread for thread in threading.enumerate()}
@@ -43,12 +44,13 @@ def _chain(frame: FrameType | None) -> list[FrameType]:
 
 
 def _shown(chain: Sequence[FrameType], hidden: Sequence[str]) -> Sequence[FrameType]:
-    places = [place for place, frame in enumerate(chain) if _package(frame) in hidden]
-    return chain[places[-1] + 1 :] or chain if places else chain
+    places = [place for place, frame in enumerate(chain) if _is_hidden(frame, hidden)]
+    return chain[places[-1] + 1 :] or chain[-1:] if places else chain
 
 
-def _package(frame: FrameType) -> str:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+def _is_hidden(frame: FrameType, hidden: Sequence[str]) -> bool:
+    name = frame.f_globals.get("__name__", "")
+    return frame.f_code.co_name in THREAD_STARTS or any(f"{name}.".startswith(f"{one}.") for one in hidden)
 
 
 def _frames(chain: Iterable[FrameType]) -> Iterator[str]:
