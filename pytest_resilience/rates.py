@@ -74,10 +74,8 @@ def _time(point: Point) -> float:
 
 def _seconds_for(area: float, rate: float, slope: float) -> float:
     """Solve rate*x + slope/2*x*x = area for its smallest x, without loss of digits."""
-    if area <= 0:
-        return 0.0
-    root = math.sqrt(max(0.0, rate * rate + 2 * slope * area))
-    return 2 * area / (rate + root)
+    speed = rate + math.sqrt(max(0.0, rate * rate + 2 * slope * area))
+    return 2 * area / speed if speed > 0 else 0.0
 
 
 def parse_rate(text: str, name: str = "rate") -> RateProfile:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pytest_resilience.errors import SettingsError, did_you_mean, requirement
-from pytest_resilience.rates import parse_rate, parse_think_time
 from pytest_resilience.units import duration_or_zero, parse_duration, parse_hours
 
 INTENSITIES = ("low", "medium", "high", "extreme")
@@ -135,11 +134,15 @@ def _flag(text: str, name: str) -> bool:
 
 
 def _rate(text: str, name: str) -> str:
+    from pytest_resilience.rates import parse_rate  # only who gives one needs it
+
     parse_rate(text, name)
     return text
 
 
 def _think_time(text: str, name: str) -> str:
+    from pytest_resilience.rates import parse_think_time
+
     parse_think_time(text, name)
     return text
 

@@ -1,6 +1,5 @@
 """What can be done in a pytest process about an iteration that hangs."""
 
-import os
 import signal
 import sys
 import threading
@@ -12,7 +11,7 @@ import pytest
 
 from pytest_resilience.plugin import pytest_private as private
 from pytest_resilience.soak.stacks import all_stacks
-from pytest_resilience.soak.watchdog import HungIteration, Watchdog
+from pytest_resilience.soak.watchdog import HungIteration, Watchdog, leave_process
 from pytest_resilience.store.records import Hang
 
 SIGNAL = signal.SIGURG
@@ -115,6 +114,4 @@ def show_output(config: pytest.Config) -> None:
 
 
 def _leave() -> NoReturn:
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(pytest.ExitCode.TESTS_FAILED)
+    leave_process(pytest.ExitCode.TESTS_FAILED)

@@ -166,11 +166,10 @@ class Report:
 
 def build(data: RunData) -> Report:
     """Build the report of a run, also of one that was killed: then its criteria are not judged yet."""
-    run, seconds = data.run, data.elapsed
+    run, seconds, result = data.run, data.elapsed, overall(data.verdicts, data.run)
     criteria = tuple(map(_criterion, data.verdicts))
     observed = {row.criterion: row.observed for row in criteria}
     events = tuple(_event(event, data) for event in data.events)
-    result = overall(data.verdicts, run)
     return Report(
         test_id=run.test_id,
         overall_result=result,

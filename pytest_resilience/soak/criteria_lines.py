@@ -4,7 +4,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from pytest_resilience.errors import SettingsError, did_you_mean, requirement
@@ -37,7 +37,7 @@ class Limit:
     warning_to: float | None = None
     abort_after: float | None = None
     abort_when_lost: bool = False
-    decided_early: bool = False
+    decided_early: bool = field(default=False, compare=False)
 
     def holds(self, observed: float) -> bool:
         """Tell whether the criterion is met."""
@@ -92,7 +92,7 @@ def parse_line(line: str, defaults: Mapping[str, Limit]) -> Limit:
     """Read a line such as `memory_growth_percent < 10 abort after 3m`; raise SettingsError if it is wrong."""
     match = _LINE.fullmatch(line.strip())
     if match is None:
-        fix = "Write for example memory_growth_percent < 10, with `abort after 3m` or nothing behind it."
+        fix = "Write for example memory_growth_percent < 10, or memory_growth_percent < 10 abort after 3m."
         constraint = "CRITERION COMPARISON VALUE"
         raise SettingsError(requirement("Each line of resilience_criteria", constraint, line, fix))
     name, comparison, text, abort, grace = match.groups()

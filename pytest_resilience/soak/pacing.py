@@ -48,10 +48,8 @@ def rounds_wanted(iterations: float, marks: Iterable[SoakTest]) -> int:
 
 def too_few_rounds(wanted: int, rounds: float) -> str:
     """Say that the iterations that were asked for will hardly be reached."""
-    fact = (
-        f"fewest_iterations looks impossible: it needs {wanted:,} rounds, the run has room for {rounds:,.0f}"
-    )
-    return f"{fact}. Soak longer, or make soak_min_iterations smaller."
+    room = f"it needs {wanted:,} rounds, the run has room for {rounds:,.0f}"
+    return f"fewest_iterations looks impossible: {room}. Soak longer, or make soak_min_iterations smaller."
 
 
 class Pacer:

@@ -26,6 +26,7 @@ from pytest_resilience.soak.windows import EventWindows
 from pytest_resilience.store.records import Hang, SoakTest
 
 FLUSH_SECONDS = 0.25
+SOON_SECONDS = 1e-6
 BEFORE_CHAOS = (PhaseName.INITIALIZATION, PhaseName.BASELINE)
 
 
@@ -181,7 +182,7 @@ class Runner:
         """Wait until the next iteration is due, and do meanwhile what is due between two."""
         if self._pacer is None:
             return
-        while (left := self._pacer.due - self._now()) > 0 and not self._stopping.is_set():
+        while (left := self._pacer.due - self._now()) > SOON_SECONDS and not self._stopping.is_set():
             self._clock.wait(self._stopping, min(left, FLUSH_SECONDS))
             if left > FLUSH_SECONDS:
                 self._rest()

@@ -1,9 +1,12 @@
 """The watchdog: an iteration that hangs is shown with all stacks, ended, and counted as a failure."""
 
+import os
+import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 from pytest_resilience.clock import Clock
 from pytest_resilience.errors import ResilienceError
@@ -52,6 +55,14 @@ class Rescue(Protocol):
 
     def give_up(self, hang: Hang) -> None:
         """End the run with a report, though the iteration hangs on; does not return."""
+
+
+def leave_process(code: int) -> NoReturn:
+    """End this process at once, whatever its threads do."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads it, or it is closed
+            stream.flush()
+    os._exit(code)
 
 
 class Watchdog:
