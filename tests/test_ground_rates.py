@@ -143,11 +143,10 @@ def test_whatever_is_written_is_a_rate_or_a_clear_error(text: str) -> None:
     """No other exception, and what is accepted can be followed."""
     try:
         profile = parse_rate(text)
-    except SettingsError as wrong:
-        assert "must be" in str(wrong)
-    else:
-        assert profile.points[0].at == 0
-        assert math.isfinite(profile.time_of(5))
+    except SettingsError:
+        return
+    assert profile.points[0].at == 0
+    assert math.isfinite(profile.time_of(5))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +155,9 @@ def test_whatever_is_written_is_a_rate_or_a_clear_error(text: str) -> None:
 )
 def test_a_think_time_is_one_duration_or_two(text: str, low: float, high: float) -> None:
     """Two give the ends of what is drawn from."""
-    assert parse_think_time(text) == ThinkTime(pytest.approx(low), pytest.approx(high))
+    found = parse_think_time(text)
+    assert isinstance(found, ThinkTime)
+    assert (found.low, found.high) == pytest.approx((low, high))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""When iterations start: at the rate that was asked for, without drift, and with rests drawn from the seed."""
+"""When iterations start: at the rate that was asked for, without drift, with rests drawn from the seed."""
 
 from itertools import pairwise
 
