@@ -37,6 +37,8 @@ class Kennel:
     watchdog: "Watchdog | None" = None
     kept: list[Hang] = field(default_factory=list)
     interrupts: int = 0
+    debugged: bool = False
+    unreadable: bool = False
     given_up: list[Hang] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -51,7 +53,12 @@ class Kennel:
             keep=self.kept.append,
         )
 
+    def is_debugged(self) -> bool:
+        return self.debugged
+
     def stacks(self) -> str:
+        if self.unreadable:
+            raise RuntimeError("no frames")
         return "MainThread:"
 
     def interrupt(self) -> None:
@@ -192,6 +199,23 @@ def test_a_process_that_was_stopped_did_not_hang() -> None:
     assert kennel.kept == []
     kennel.after(1)
     assert len(kennel.kept) == 1
+
+
+def test_who_debugs_a_test_takes_the_time_that_it_takes() -> None:
+    """Nothing is interrupted under a debugger, and the run is not ended."""
+    kennel = Kennel(debugged=True)
+    kennel.begin()
+    kennel.after(10 * TIMEOUT)
+    assert (kennel.kept, kennel.interrupts) == ([], 0)
+
+
+def test_stacks_that_cannot_be_read_keep_nobody_from_interrupting() -> None:
+    """The record says so."""
+    kennel = Kennel(unreadable=True)
+    kennel.begin()
+    kennel.after(TIMEOUT + 1)
+    assert kennel.interrupts == 1
+    assert kennel.kept[0].stacks == "The stacks could not be read: RuntimeError('no frames')."
 
 
 def test_who_returns_while_the_run_is_being_ended_is_held_back() -> None:

@@ -65,18 +65,19 @@ class HangRescue:
         """Leave whoever looks at a test alone from now on."""
         self._debugging = True
 
+    def is_debugged(self) -> bool:
+        return self._debugging or any(name in sys.modules for name in DEBUGGERS)
+
     def stacks(self) -> str:
         return all_stacks(HIDDEN)
 
     def interrupt(self) -> None:
         main = threading.main_thread().ident
-        if self._on_main_thread and not self._is_debugged() and main is not None:
+        if self._on_main_thread and main is not None:
             signal.pthread_kill(main, SIGNAL)
 
     def give_up(self, hang: Hang) -> None:
         """End the run and this process: the hanging thread can be left behind in no other way."""
-        if self._is_debugged():
-            return
         guard = threading.Timer(LAST_RESORT_SECONDS, _leave)
         guard.daemon = True
         guard.start()
@@ -84,9 +85,6 @@ class HangRescue:
             self._finish(hang)
         finally:
             _leave()
-
-    def _is_debugged(self) -> bool:
-        return self._debugging or any(name in sys.modules for name in DEBUGGERS)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         __tracebackhide__ = True

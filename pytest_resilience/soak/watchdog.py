@@ -47,6 +47,9 @@ class Rescue(Protocol):
 
     watchdog: "Watchdog | None"
 
+    def is_debugged(self) -> bool:
+        """Tell whether somebody looks at the tests with a debugger: then nothing hangs."""
+
     def stacks(self) -> str:
         """Return the stacks of all threads and tasks."""
 
@@ -158,7 +161,7 @@ class Watchdog:
     def look(self) -> None:
         """Do what is due now."""
         now = self._now()
-        if now - self._looked > STALLED_SECONDS:
+        if now - self._looked > STALLED_SECONDS or self._rescue.is_debugged():
             self._stalled_until = now
         self._looked = now
         iteration = self.current
@@ -172,11 +175,17 @@ class Watchdog:
     def _report(self, iteration: Iteration, now: float) -> None:
         test, phase, started = iteration
         owner = self._owner(test, started, now)
-        hang = Hang(test, started, phase, now - started, owner, STILL_HANGING, self._rescue.stacks())
+        hang = Hang(test, started, phase, now - started, owner, STILL_HANGING, self._read_stacks())
         self._raised, self._reported = False, now
         self._keep(hang)
         self._hung = iteration, hang
         self._rescue.interrupt()
+
+    def _read_stacks(self) -> str:
+        try:
+            return self._rescue.stacks()
+        except Exception as error:  # whatever is wrong with them, the iteration is to be ended
+            return f"The stacks could not be read: {error!r}."
 
     def _insist(self, iteration: Iteration, hang: Hang, now: float) -> None:
         """Interrupt again, as long as that had no effect; in the end give up, unless it ends just now."""
