@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_resilience.errors import SettingsError, did_you_mean, requirement
-from pytest_resilience.units import parse_duration, parse_hours
+from pytest_resilience.units import duration_or_zero, parse_duration, parse_hours
 
 INTENSITIES = ("low", "medium", "high", "extreme")
 DEFAULT_DIRECTORY = ".resilience"
@@ -22,13 +22,19 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 class Settings:
     """What a run was asked for; durations in seconds, probabilities and rates as shares from 0 to 1.
 
-    `seed` is None until one is drawn; a probability of None is the intensity's own.
+    `seed` is None until one is drawn; a probability of None is the intensity's own. `rate` and `think_time`
+    are as the user wrote them (see rates), empty for none; an `iteration_timeout` of 0 is none.
     """
 
     duration_seconds: float | None = None
     plan_only: bool = False
     cleanup: bool = False
     soak_all: bool = False
+    fail_fast: bool = False
+    rate: str = ""
+    think_time: str = ""
+    min_iterations: int = 1
+    iteration_timeout: float = 300.0
     seed: int | None = None
     intensity: str = "medium"
     directory: Path = Path(DEFAULT_DIRECTORY)
@@ -128,6 +134,20 @@ def _flag(text: str, name: str) -> bool:
     raise SettingsError(requirement(name, "true or false", text))
 
 
+def _rate(text: str, name: str) -> str:
+    from pytest_resilience.rates import parse_rate  # only who gives one needs it
+
+    parse_rate(text, name)
+    return text
+
+
+def _think_time(text: str, name: str) -> str:
+    from pytest_resilience.rates import parse_think_time
+
+    parse_think_time(text, name)
+    return text
+
+
 def _intensity(text: str, name: str) -> str:
     if text in INTENSITIES:
         return text
@@ -176,6 +196,48 @@ OPTIONS = (
         switch=True,
     ),
     Option(
+        "fail_fast",
+        "End the run with a report as soon as a criterion cannot be met any more. Default: false.",
+        _flag,
+        flag="--soak-fail-fast",
+        ini="soak_fail_fast",
+        switch=True,
+    ),
+    Option(
+        "rate",
+        "Iterations to start per second: 50/s or 600/min, or stages such as `0s: 10/s, 10m: 100/s` (times "
+        "since the start of the run, linear in between). Default: as many as the suite can.",
+        _rate,
+        flag="--soak-rate",
+        ini="soak_rate",
+        metavar="RATE",
+    ),
+    Option(
+        "think_time",
+        "Rest between two iterations: 100ms, or 50ms..200ms to draw from. Default: none.",
+        _think_time,
+        flag="--soak-think-time",
+        ini="soak_think_time",
+        metavar="DURATION",
+    ),
+    Option(
+        "min_iterations",
+        "Iterations that each soak test must have in the whole run. Default: 1.",
+        _count,
+        flag="--soak-min-iterations",
+        ini="soak_min_iterations",
+        metavar="N",
+    ),
+    Option(
+        "iteration_timeout",
+        "An iteration that takes longer has hung: its stacks are shown, and it fails. 0 is no limit. "
+        "Default: 5m.",
+        duration_or_zero,
+        flag="--soak-iteration-timeout",
+        ini="soak_iteration_timeout",
+        metavar="DURATION",
+    ),
+    Option(
         "seed",
         "Seed of the fault schedule and of the order of tests. "
         "Default: drawn and printed in a soak, 0 in ordinary tests.",
@@ -208,7 +270,8 @@ OPTIONS = (
     ),
     Option(
         "criteria_lines",
-        "Exit criteria, one per line: memory_growth_percent < 10 (optionally: abort after 3m).",
+        "Exit criteria, one per line: memory_growth_percent < 10, optionally with `abort after 3m`, or with "
+        "`abort` to end the run once it cannot be met any more.",
         ini="resilience_criteria",
         lines=True,
     ),
@@ -307,7 +370,7 @@ def load_settings(
             raise SettingsError(f"{givers[option.field]} and {given} both set the duration. Give one.")
         givers[option.field] = given
         values[option.field] = value
-    return _checked(Settings(**values))
+    return _checked(Settings(**values), tuple(givers.values()))
 
 
 def _given(
@@ -330,7 +393,17 @@ def _given(
     return name, option.read(written, name)
 
 
-def _checked(settings: Settings) -> Settings:
+NEED_A_SOAK = (
+    "--soak-all",
+    "--soak-fail-fast",
+    "--soak-rate",
+    "--soak-think-time",
+    "--soak-min-iterations",
+    "--soak-iteration-timeout",
+)
+
+
+def _checked(settings: Settings, given: tuple[str, ...]) -> Settings:
     if settings.max_memory_growth_percent < settings.memory_growth_threshold_percent:
         raise SettingsError(
             requirement(
@@ -344,8 +417,9 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsError("--resilience-cleanup runs no test. Leave out --soak-hours and --soak-duration.")
     if settings.plan_only and not settings.soaking:
         raise SettingsError("--soak-plan needs a duration. Add --soak-hours=4 or --soak-duration=90s.")
-    if settings.soak_all and not settings.soaking:
-        raise SettingsError("--soak-all needs a duration. Add --soak-hours=4 or --soak-duration=90s.")
+    for flag in NEED_A_SOAK:
+        if flag in given and not settings.soaking:
+            raise SettingsError(f"{flag} needs a duration. Add --soak-hours=4 or --soak-duration=90s.")
     return settings
 
 

@@ -10,6 +10,7 @@ KIB = 1024
 MIB = 1024 * KIB
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_ZERO = re.compile(r"0+(?:\.0+)?(?:ms|s|m|h|d)?")
 _DURATION = re.compile(rf"(?:{_PART.pattern})+")
 
 
@@ -22,6 +23,11 @@ def parse_duration(text: str, name: str = "duration") -> float:
         )
     seconds = sum(float(number) * SECONDS[unit] for number, unit in _PART.findall(compact))
     return positive(seconds, name, text, "Write for example 90s.")
+
+
+def duration_or_zero(text: str, name: str = "duration") -> float:
+    """Read a duration, or `0` or `0s`, as seconds; raise SettingsError for anything else."""
+    return 0.0 if _ZERO.fullmatch(text.strip().lower()) else parse_duration(text, name)
 
 
 def parse_hours(text: str, name: str = "hours") -> float:

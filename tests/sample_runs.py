@@ -7,7 +7,7 @@ from pytest_resilience.breakers.records import BreakerResult, Cascade, Transitio
 from pytest_resilience.chaos.records import ChaosEvent, NotRun, Seam
 from pytest_resilience.memory.records import Observer, Sample
 from pytest_resilience.soak.phases import PHASES
-from pytest_resilience.store.records import Failure, Phase, Record, Run, Tally
+from pytest_resilience.store.records import Failure, Phase, Record, Run, SoakTest, Tally
 from pytest_resilience.store.run_data import RunData, gather
 from pytest_resilience.units import MIB
 
@@ -104,6 +104,8 @@ def good_records() -> tuple[Record, ...]:
         RUN,
         *PHASE_RECORDS,
         SEAM,
+        SoakTest(QUOTE, 1, "latency_spike"),
+        SoakTest(BET),
         *(tally(test, phase) for test in (QUOTE, BET) for phase in list(TIMES)[1:7]),
         event(1, "provider_timeout"),
         event(2, "intermittent_errors"),

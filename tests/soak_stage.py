@@ -25,11 +25,12 @@ from pytest_resilience.soak.leader import POLL_SECONDS
 from pytest_resilience.soak.link import Loopback
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.outcome import Outcome, Status
+from pytest_resilience.soak.pacing import NO_LIMIT, Load
 from pytest_resilience.soak.phases import PhaseName, divide, parse_budgets
 from pytest_resilience.soak.runner import Runner, Task, World
 from pytest_resilience.soak.script import Abort
 from pytest_resilience.store.codec import KINDS
-from pytest_resilience.store.records import Phase, Record, Run
+from pytest_resilience.store.records import Phase, Record, Run, SoakTest
 from pytest_resilience.store.run_data import RunData, gather
 
 ORIGIN = 1000.0
@@ -140,6 +141,9 @@ class Stage:
     auto_recovery: bool = True
     chosen: Sequence[str] = ON_CALLS
     custom: Sequence[CustomScenario] = ()
+    load: Load = NO_LIMIT
+    rounds_wanted: int = 1
+    marks: Mapping[str, SoakTest] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.clock = SharedClock()
@@ -160,7 +164,10 @@ class Stage:
             scenarios=self.custom,
         )
         self.world = World(
-            services, dict.fromkeys(self.breakers, object()), self.chaos if self.services else None
+            services,
+            dict.fromkeys(self.breakers, object()),
+            self.chaos if self.services else None,
+            self.marks,
         )
 
     def test(
@@ -189,6 +196,8 @@ class Stage:
             seed=self.seed,
             store=self.records.append,
             say=self.said.append,
+            rounds_wanted=self.rounds_wanted,
+            load=self.load,
         )
         suite = FunctionSuite(self.clock, {name: self._timed(body) for name, body in self.bodies.items()})
         self.runner = Runner(
@@ -200,6 +209,7 @@ class Stage:
             seed=self.seed,
             tasks=self.tasks,
             between=self.poll,
+            load=self.load,
         )
         conductor_end.attach(self._receive)
         runner_end.attach(self._obey)
@@ -241,7 +251,7 @@ class Stage:
     def data(self) -> RunData:
         """What the run recorded."""
         run = Run("t", "", self.seed, "medium", self.duration, "", "", "", "complete", "", self.ended)
-        return gather([run, *self.records])
+        return gather([run, *self.marks.values(), *self.records])
 
     @property
     def longest_iteration(self) -> float:

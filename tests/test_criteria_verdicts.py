@@ -1,4 +1,4 @@
-"""The twelve exit criteria, each judged from the records of a run."""
+"""The exit criteria, each judged from the records of a run."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -37,7 +37,7 @@ from pytest_resilience.soak.criteria import (
 )
 from pytest_resilience.soak.criteria_lines import Limit, parse_line
 from pytest_resilience.store.reader import read
-from pytest_resilience.store.records import Failure, Phase, Tally, Verdict
+from pytest_resilience.store.records import Failure, Phase, SoakTest, Tally, Verdict
 from pytest_resilience.store.run_data import RunData, gather
 from pytest_resilience.store.run_store import RunStore
 
@@ -56,10 +56,12 @@ def grade(data: RunData, criterion: str, line: str = "") -> tuple[object, ...]:
     return one.verdict, one.observed, one.detail
 
 
-def test_the_table_has_the_twelve_criteria() -> None:
+def test_the_table_has_all_criteria() -> None:
     """Names and default limits are the documented ones."""
     assert [f"{row.default.criterion} {row.default.bound}" for row in CRITERIA] == [
         "failures_outside_faults == 0",
+        "survives == 0",
+        "fewest_iterations >= 1",
         "recovery_success_rate >= 0.8",
         "mean_recovery_seconds < 30",
         "memory_growth_percent < 10",
@@ -72,7 +74,7 @@ def test_the_table_has_the_twelve_criteria() -> None:
         "breaker_transition_seconds < 0.1",
         "monitoring_overhead_percent < 5",
     ]
-    assert list(DEFAULT_LIMITS) == [row.find.__name__ for row in CRITERIA]
+    assert list(DEFAULT_LIMITS) == [row.default.criterion for row in CRITERIA]
 
 
 def test_a_good_run_meets_all() -> None:
@@ -82,6 +84,8 @@ def test_a_good_run_meets_all() -> None:
     assert overall(verdicts, RUN) == "PASSED"
     assert {one.criterion: one.detail for one in verdicts} == {
         "failures_outside_faults": "0 of 1200 iterations failed outside faults",
+        "survives": "0 iterations failed under faults that the test must survive",
+        "fewest_iterations": "600 iterations of test_shop.py::test_quote",
         "recovery_success_rate": "3 of 3 fired events recovered",
         "mean_recovery_seconds": "mean of 3 fired events, slowest 1.5s after "
         "provider_timeout-1 on odds_provider",
@@ -445,7 +449,10 @@ def test_an_expensive_observer_is_unmet() -> None:
 @pytest.mark.parametrize(
     ("phase", "criteria"),
     [
-        ("CHAOS_INJECTION", {"recovery_success_rate", "mean_recovery_seconds", "injection_seconds"}),
+        (
+            "CHAOS_INJECTION",
+            {"survives", "recovery_success_rate", "mean_recovery_seconds", "injection_seconds"},
+        ),
         ("CIRCUIT_BREAKER_TESTING", {"circuit_breakers", "breaker_transition_seconds"}),
         ("CASCADING_FAILURE_TESTING", {"cascade_recovery"}),
         ("MEMORY_SOAK_TESTING", {"memory_growth_percent", "memory_leak_detected"}),
@@ -471,6 +478,7 @@ def test_what_is_switched_off_is_neutral() -> None:
     verdicts = judge(run_data(), off=switched_off(settings))
     assert {one.criterion for one in verdicts if one.verdict != "not_applicable"} == {
         "failures_outside_faults",
+        "fewest_iterations",
         "permanent_degradation",
         "monitoring_overhead_percent",
     }
@@ -536,9 +544,83 @@ def test_a_run_that_recorded_nothing_is_partial() -> None:
     """A run that was killed at once is judged without a crash."""
     data = gather([replace(RUN, status="running", ended=None)])
     assert overall(judge(data), data.run) == "PARTIAL"
-    assert {one.verdict for one in judge(data)} == {"inconclusive"}
+    verdicts = {one.criterion: one.verdict for one in judge(data)}
+    assert verdicts.pop("survives") == "not_applicable"
+    assert set(verdicts.values()) == {"inconclusive"}
 
 
 def test_seams_of_other_services_do_not_matter_once_a_fault_fired() -> None:
     """A seam that is never reached does not undo the evidence of the others."""
     assert verdict(run_data(Seam("cache", "shop:get", 0)), "recovery_success_rate").verdict == "met"
+
+
+# What a test must survive, and how often it must run
+
+
+def test_failures_under_a_survived_fault_are_counted_and_named() -> None:
+    """They belong to the fault, and are no failures outside faults."""
+    data = run_data(failure(QUOTE, "latency_spike-3", count=5), failure(BET, "latency_spike-3", count=2))
+    assert grade(data, "survives") == (
+        "unmet",
+        5.0,
+        (
+            "5 iterations failed under faults that the test must survive (5, limit == 0): "
+            "test_shop.py::test_quote 5x under latency_spike-3 (test_shop.py:12: AssertionError)"
+        ),
+    )
+    assert verdict(data, "failures_outside_faults").verdict == "met"
+
+
+def test_nothing_to_survive_is_neutral() -> None:
+    """As long as no marker says so."""
+    data = run_data(without=(SoakTest,))
+    assert grade(data, "survives") == (
+        "not_applicable",
+        None,
+        "no soak test declares with survives=[…] what it survives",
+    )
+
+
+def test_a_fault_that_never_fired_shows_no_survival() -> None:
+    """Of several only those are named; a failure under another one is unmet all the same."""
+    declared = SoakTest(QUOTE, 1, "latency_spike cpu_saturation")
+    assert grade(run_data(declared), "survives") == (
+        "inconclusive",
+        None,
+        (
+            "cpu_saturation never fired, so nothing shows that it is survived by test_shop.py::test_quote. "
+            "Give CHAOS_INJECTION more time, or take it out of survives=[…]."
+        ),
+    )
+    assert verdict(run_data(declared, failure(QUOTE, "latency_spike-3")), "survives").verdict == "unmet"
+
+
+def test_the_test_with_the_fewest_iterations_decides() -> None:
+    """Skipped ones are none, and a test that is always skipped is not counted."""
+    line = "fewest_iterations >= 550"
+    assert grade(run_data(), "fewest_iterations", line)[0] == "met"
+    few = run_data(tally(BET, "BASELINE_ESTABLISHMENT", skipped=60))
+    assert grade(few, "fewest_iterations", line) == (
+        "unmet",
+        540.0,
+        "540 iterations of test_shop.py::test_bet (540, limit >= 550)",
+    )
+    skipped = run_data(tally("test_shop.py::test_never", "BASELINE_ESTABLISHMENT", skipped=100))
+    assert grade(skipped, "fewest_iterations", line)[0] == "met"
+
+
+def test_a_run_that_was_cut_short_has_not_decided_how_often_tests_run() -> None:
+    """It would have gone on."""
+    cut = run_data(replace(RUN, status="aborted"))
+    assert grade(cut, "fewest_iterations", "fewest_iterations >= 1000") == (
+        "inconclusive",
+        600.0,
+        "600 iterations of test_shop.py::test_quote: the run did not come to its end",
+    )
+
+
+def test_the_option_sets_how_often_tests_run() -> None:
+    """As a line of resilience_criteria does, which wins."""
+    assert limits_of(Settings(min_iterations=50))["fewest_iterations"].bound == ">= 50"
+    both = Settings(min_iterations=50, criteria_lines=("fewest_iterations >= 70",))
+    assert limits_of(both)["fewest_iterations"].bound == ">= 70"

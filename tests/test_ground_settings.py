@@ -9,6 +9,7 @@ import pytest
 
 from pytest_resilience.chaos.shares import INTENSITIES as SHARES
 from pytest_resilience.errors import ServiceError, SettingsError
+from pytest_resilience.rates import EXAMPLE
 from pytest_resilience.services import Service, check_hosts
 from pytest_resilience.settings import (
     INTENSITIES,
@@ -27,6 +28,11 @@ VALID: Mapping[str, tuple[str, object, str, object]] = {
     # field: a text and what it is read as, twice
     "seed": ("7", 7, str(LARGEST_SEED), 2**63 - 1),
     "intensity": ("low", "low", "extreme", "extreme"),
+    "fail_fast": ("yes", True, "false", False),
+    "rate": ("0s: 1/s, 10m: 100/s", "0s: 1/s, 10m: 100/s", "600/min", "600/min"),
+    "think_time": ("100ms", "100ms", "50ms..200ms", "50ms..200ms"),
+    "min_iterations": ("100", 100, "1", 1),
+    "iteration_timeout": ("10s", 10.0, "0", 0.0),
     "directory": ("runs", Path("runs"), "/tmp/runs", Path("/tmp/runs")),
     "memory_interval": ("50ms", 0.05, "30s", 30.0),
     "enable_chaos_testing": ("no", False, "ON", True),
@@ -68,6 +74,11 @@ FLAG = "true or false"
 WRONG = (
     *(("seed", text, "a whole number of at least 0") for text in ("-1", "1.5", "seven", "nan", "")),
     ("seed", str(2**63), f"at most {2**63 - 1}"),
+    ("fail_fast", "maybe", FLAG),
+    ("rate", "fast", EXAMPLE),
+    ("think_time", "0s", "above 0"),
+    ("min_iterations", "0", "a whole number of at least 1"),
+    ("iteration_timeout", "5", "a duration such as 90s, 15m, 4h or 1h30m"),
     ("intensity", "hihg", "one of low, medium, high, extreme"),
     ("intensity", "Low", "one of low, medium, high, extreme"),
     ("directory", "  ", "the path of a directory"),
@@ -161,13 +172,15 @@ def test_a_flag_wins_over_the_ini(field: str) -> None:
     """The command line has the last word."""
     in_ini, _, in_flag, value = VALID[field]
     (option,) = rows(field)
-    settings = load({option.flag: in_flag}, {ini_name(option): in_ini})
+    settings = load({option.flag: in_flag, **DURATION}, {ini_name(option): in_ini})
     assert getattr(settings, field) == value
 
 
 def test_the_seed_in_a_file_is_a_flag_too() -> None:
-    """The three options that repeat a run are on the command line: seed, intensity and directory."""
-    assert {field for field in VALID if rows(field)[0].flag} == {"seed", "intensity", "directory"}
+    """What repeats a run, and how fast and how long it may loop, is on the command line too."""
+    flags = {field for field in VALID if rows(field)[0].flag}
+    pace = {"rate", "think_time", "min_iterations", "iteration_timeout", "fail_fast"}
+    assert flags == {"seed", "intensity", "directory"} | pace
 
 
 @pytest.mark.parametrize(("field", "text", "constraint"), [one for one in WRONG if one[1]])

@@ -20,6 +20,7 @@ GROUND = (
     "endpoints",
     "host_memory",
     "descriptors",
+    "rates",
     "clock",
     "units",
     "errors",

@@ -497,4 +497,4 @@ def test_the_markers_are_described(pytester: pytest.Pytester, monkeypatch: pytes
     (chaos,) = [line for line in lines if line.startswith("@pytest.mark.chaos(scenario, target=None")]
     assert 'chaos("provider_timeout", target="odds_provider", probability=0.2)' in chaos
     assert "must_fire=False" in chaos
-    assert any(line.startswith("@pytest.mark.soak: ") for line in lines)
+    assert any(line.startswith("@pytest.mark.soak(weight=1, survives=[]): ") for line in lines)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from pytest_resilience.rates import EXAMPLE
+
 SOAK = "--soak-duration=5s"
 
 HOURS = "Write for example 4 or 0.5."
@@ -22,11 +24,24 @@ WRONG_OPTIONS = [  # option, value, constraint, fix
     ("--resilience-seed", "abc", "a whole number of at least 0", ""),
     ("--resilience-seed", str(2**64), f"at most {2**63 - 1}", ""),
     ("--resilience-dir", "", "the path of a directory", ""),
+    ("--soak-rate", "fast", EXAMPLE, "Give a number, and /s, /min or /h."),
+    ("--soak-think-time", "0s", "above 0", "Leave it out for no rest."),
+    ("--soak-min-iterations", "0", "a whole number of at least 1", ""),
+    (
+        *("--soak-iteration-timeout", "5", "a duration such as 90s, 15m, 4h or 1h30m"),
+        "Give a number and a unit.",
+    ),
 ]
 WRONG_COMBINATIONS = [
     (("--soak-hours=1", SOAK), "--soak-hours and --soak-duration both set the duration. Give one."),
     (("--soak-plan",), "--soak-plan needs a duration. Add --soak-hours=4 or --soak-duration=90s."),
-    (("--soak-all",), "--soak-all needs a duration. Add --soak-hours=4 or --soak-duration=90s."),
+    *(
+        ((flag,), f"{flag.partition('=')[0]} needs a duration. Add --soak-hours=4 or --soak-duration=90s.")
+        for flag in (
+            *("--soak-all", "--soak-fail-fast", "--soak-rate=5/s", "--soak-think-time=1s"),
+            *("--soak-min-iterations=5", "--soak-iteration-timeout=0"),
+        )
+    ),
     (
         (SOAK, "-p", "xdist.plugin", "-n", "2"),
         "A soak runs in one process in this version, so -n cannot be given with it. Run it without -n.",
@@ -192,4 +207,4 @@ def test_help_names_every_option(pytester: pytest.Pytester) -> None:
     for name in ("--soak-hours=HOURS", "--soak-duration", "--soak-plan", "--soak-all", "soak_phases"):
         assert name in shown
     markers = pytester.runpytest("-p", "pytest_resilience.plugin", "--markers").stdout.str()
-    assert "@pytest.mark.soak: loop this test in a soak" in markers
+    assert "@pytest.mark.soak(weight=1, survives=[]): loop this test in a soak" in markers

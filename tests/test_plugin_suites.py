@@ -306,8 +306,9 @@ def test_a_broken_suite_stops_the_run_at_once(
 
 def test_a_marker_with_arguments_says_what_is_wrong(runs: Mapping[str, Finished]) -> None:
     """The test that is marked wrongly fails, with one line."""
-    line = "@pytest.mark.soak must be without arguments, not soak(3)."
-    assert line in runs["wrong marker"].output.splitlines()
+    fact = "@pytest.mark.soak is wrong (too many positional arguments): soak(3)."
+    fix = 'Write @pytest.mark.soak(weight=3, survives=["latency_spike"]).'
+    assert f"{fact} {fix}" in runs["wrong marker"].output.splitlines()
 
 
 def test_a_failure_after_the_baseline_is_told_once_with_its_count(runs: Mapping[str, Finished]) -> None:

@@ -10,6 +10,7 @@ from pytest_resilience.settings import Settings
 from pytest_resilience.soak.candidates import candidates
 from pytest_resilience.soak.criteria import limits_of
 from pytest_resilience.soak.phases import PHASES, divide
+from pytest_resilience.store.records import SoakTest
 from pytest_resilience.units import format_duration
 
 SHOP = Service("shop", needs=["odds"])
@@ -21,6 +22,7 @@ def plan_of(
     breakers: tuple[str, ...] = (),
     settings: Settings | None = None,
     seconds: float = 14400.0,
+    marks: tuple[SoakTest, ...] = (SoakTest("test_shop.py::test_bet", 1, "latency_spike"),),
 ) -> list[str]:
     """Return the lines of a plan, if nothing else is asked for of four hours."""
     chosen = settings or Settings(duration_seconds=seconds, seed=7)
@@ -37,6 +39,8 @@ def plan_of(
                 budgets=divide(seconds, {}),
                 limits=limits_of(chosen),
                 absent=absent_subjects(chosen, services, breakers),
+                marks={mark.test: mark for mark in marks},
+                settings=chosen,
             )
         )
     )
@@ -63,7 +67,7 @@ def test_the_head_says_how_to_repeat_it() -> None:
         "",
         "2 soak tests:",
         "  test_shop.py::test_quote",
-        "  test_shop.py::test_bet",
+        "  test_shop.py::test_bet: must pass under latency_spike",
     ]
 
 
@@ -177,7 +181,12 @@ def test_without_services_the_fixture_to_override_is_named() -> None:
 
 
 SWITCHED_OFF = {
-    "enable_chaos_testing": {"recovery_success_rate", "mean_recovery_seconds", "injection_seconds"},
+    "enable_chaos_testing": {
+        "survives",
+        "recovery_success_rate",
+        "mean_recovery_seconds",
+        "injection_seconds",
+    },
     "enable_circuit_breaker_testing": {"circuit_breakers", "breaker_transition_seconds"},
     "enable_cascading_failure_testing": {"cascade_recovery"},
     "enable_memory_monitoring": {"memory_growth_percent", "memory_leak_detected", "system_memory_percent"},

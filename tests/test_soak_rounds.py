@@ -1,5 +1,7 @@
 """The order of tests: each once a round, shuffled by the seed, neighbours together."""
 
+from collections import Counter
+from collections.abc import Iterator
 from itertools import groupby
 
 from hypothesis import given
@@ -52,3 +54,41 @@ def test_rounds_and_seeds_differ() -> None:
     rounds = Rounds(known, 7)
     assert {rounds.next()[0] for _ in range(100)} == set(known)
     assert [Rounds(known, 1).next() for _ in range(5)] != [Rounds(known, 2).next() for _ in range(5)]
+
+
+@given(tests, seeds, st.data())
+def test_a_weight_is_how_often_a_round_runs_a_test(known: list[str], seed: int, data: st.DataObject) -> None:
+    """Those of one module and class still stay together, and each round has another order."""
+    weights = {test: data.draw(st.integers(1, 4), label=test) for test in known}
+    rounds = Rounds(known, seed, weights)
+    for _ in range(3):
+        order = rounds.next()
+        assert Counter(order) == weights
+        modules = [module for module, _ in groupby(test.partition("::")[0] for test in order)]
+        assert len(modules) == len(set(modules))
+
+
+@given(tests, seeds)
+def test_weights_of_one_change_nothing(known: list[str], seed: int) -> None:
+    """The order of a seed is the same as without weights."""
+    one, other = Rounds(known, seed), Rounds(known, seed, dict.fromkeys(known, 1))
+    assert [one.next() for _ in range(3)] == [other.next() for _ in range(3)]
+
+
+def test_a_heavy_test_is_spread_among_its_neighbours() -> None:
+    """Not run three times in a row, as a rule."""
+    known = [f"test_shop.py::test_{number}" for number in range(6)]
+    rounds = Rounds(known, 7, {known[0]: 3})
+    orders = [rounds.next() for _ in range(100)]
+    together = sum(a == b == c for order in orders for a, b, c in triples(order))
+    assert together < 25
+
+
+def triples(order: list[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield each three that follow each other."""
+    return zip(order, order[1:], order[2:], strict=False)
+
+
+def test_a_suite_of_one_heavy_test_runs_it_as_often() -> None:
+    """Its own neighbour."""
+    assert Rounds(["test_a.py::test"], 7, {"test_a.py::test": 3}).next() == ["test_a.py::test"] * 3

@@ -27,7 +27,7 @@ def failed(crash: str, text: str = "E   assert 0") -> Outcome:
     return Outcome(Status.FAILED, 0.1, "call", crash, lambda: text)
 
 
-def outside(started: float, ended: float) -> str:
+def outside(test: str, started: float, ended: float) -> str:
     """Let no failure belong to an event."""
     return ""
 
@@ -38,7 +38,7 @@ def test_what_is_drained_adds_up_whenever_it_is_drained(
 ) -> None:
     """The last record of each key has the exact counts, however often one looked in between."""
     owner = ""
-    telemetry = Telemetry(lambda started, ended: owner)
+    telemetry = Telemetry(lambda test, started, ended: owner)
     records: dict[object, Tally | Failure] = {}
 
     def drain() -> None:
@@ -108,7 +108,7 @@ def test_a_kind_of_failure_keeps_its_first_text_and_is_built_once() -> None:
 @pytest.mark.parametrize("event", ["", "event-1"])
 def test_ten_thousand_kinds_of_failures_are_kept_in_bounded_memory(event: str) -> None:
     """What does not fit in is counted together, and no count is lost."""
-    telemetry = Telemetry(lambda started, ended: event)
+    telemetry = Telemetry(lambda test, started, ended: event)
     for number in range(10_000):
         telemetry.add("test_a", "CHAOS_INJECTION", failed(f"shop.py:{number}: E"), number, number + 0.5)
     failures = [record for record in telemetry.drain() if isinstance(record, Failure)]
@@ -121,7 +121,7 @@ def test_ten_thousand_kinds_of_failures_are_kept_in_bounded_memory(event: str) -
 def test_failures_within_faults_leave_room_for_those_outside() -> None:
     """The kind that fails the run is never lost among those that chaos caused."""
     owner = "event-1"
-    telemetry = Telemetry(lambda started, ended: owner)
+    telemetry = Telemetry(lambda test, started, ended: owner)
     for number in range(1000):
         telemetry.add("test_a", "CHAOS_INJECTION", failed(f"shop.py:{number}: E"), 0.0, 0.5)
     owner = ""

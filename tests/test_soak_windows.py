@@ -51,3 +51,32 @@ def test_an_event_that_never_was_owns_nothing() -> None:
     windows.forget("event-1")
     windows.forget("event-2")
     assert windows.owner(0.0, 100.0) == ""
+
+
+def test_a_failure_belongs_to_the_event_that_the_test_does_not_survive() -> None:
+    """Only where all that overlap are survived does it count as one under a survived fault."""
+    windows = EventWindows()
+    windows.open("valuation_exception-1", 10.0, "valuation_exception")
+    windows.open("latency_spike-2", 12.0, "latency_spike")
+    windows.open("cpu_saturation-3", 13.0, "cpu_saturation")
+    spike = ("latency_spike", "cpu_saturation")
+    assert windows.owner(14.0, 15.0, spike) == "valuation_exception-1"
+    windows.close("valuation_exception-1", 20.0)
+    assert windows.owner(21.0, 22.0, spike) == "cpu_saturation-3"
+    assert windows.owner(21.0, 22.0) == "cpu_saturation-3"
+    assert windows.owner(21.0, 22.0, ["cpu_saturation"]) == "latency_spike-2"
+
+
+def test_it_is_calm_once_the_last_fault_is_removed() -> None:
+    """Whether the suite has recovered or not."""
+    windows = EventWindows()
+    assert windows.calm_since() == 0.0
+    windows.open("event-1", 10.0)
+    windows.open("event-2", 11.0)
+    assert windows.calm_since() == float("inf")
+    windows.remove("event-2", 20.0)
+    assert windows.calm_since() == float("inf")
+    windows.remove("event-1", 19.0)
+    assert windows.calm_since() == 20.0
+    windows.close("event-1", 30.0)
+    assert windows.calm_since() == 20.0

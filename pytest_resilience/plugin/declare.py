@@ -7,8 +7,10 @@ import pytest
 from pytest_resilience.breakers.pybreaker_adapter import pybreaker_factory
 from pytest_resilience.errors import ResilienceError, ServiceError, requirement
 from pytest_resilience.plugin.engine import soak_chaos
+from pytest_resilience.plugin.soak_marks import soak_mistake, survives_of, weight_of
 from pytest_resilience.services import Service, checked_services, index_services
 from pytest_resilience.soak.runner import World
+from pytest_resilience.store.records import SoakTest
 
 RunItem = Callable[[pytest.Item, pytest.Item], list[pytest.TestReport]]
 
@@ -66,7 +68,15 @@ def declare(items: Sequence[pytest.Item], config: pytest.Config, run_item: RunIt
     if seen.wrong:
         raise seen.wrong
     services = index_services(seen.services)
-    return World(services, seen.breakers, soak_chaos(services.values(), config) if services else None)
+    chaos = soak_chaos(services.values(), config) if services else None
+    return World(services, seen.breakers, chaos, {item.nodeid: _marked(item) for item in items})
+
+
+def _marked(item: pytest.Item) -> SoakTest:
+    """Return what the markers of a test say; one whose markers are wrong fails when it is run."""
+    if soak_mistake(item):
+        return SoakTest(item.nodeid)
+    return SoakTest(item.nodeid, weight_of(item), " ".join(survives_of(item)))
 
 
 def _modules(items: Sequence[pytest.Item]) -> list[pytest.Module]:

@@ -66,14 +66,14 @@ def _chaos(
         auto_recovery=settings.auto_recovery,
         allow_hosts=settings.allow_hosts,
         critical_percent=settings.critical_memory_threshold_percent,
-        scenarios=_given_scenarios(hooks, config),
+        scenarios=given_scenarios(hooks, config),
         chosen=chosen,
         outside=outside_of(config),
         changed=changed,
     )
 
 
-def _given_scenarios(hooks: HookRelay, config: pytest.Config) -> list[CustomScenario]:
+def given_scenarios(hooks: HookRelay, config: pytest.Config) -> list[CustomScenario]:
     """Return the scenarios of the user's hooks; raise ScenarioError if a hook raises or gives no list."""
     try:
         answers = hooks.pytest_resilience_scenarios(config=config)

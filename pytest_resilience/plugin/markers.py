@@ -7,9 +7,14 @@ from inspect import signature
 import pytest
 
 from pytest_resilience.plugin.fixtures import CHAOS
+from pytest_resilience.plugin.soak_marks import SurvivesCheck, soak_mistake, survives_of
 
 MARKERS = (
-    "soak: loop this test in a soak (pytest --soak-hours=4); without one it runs once like any test.",
+    (
+        "soak(weight=1, survives=[]): loop this test in a soak (pytest --soak-hours=4); without one it runs "
+        "once like any test. A round of the soak runs it `weight` times; under the scenarios that it "
+        "`survives` it must pass."
+    ),
     (
         "chaos(scenario, target=None, **parameters): inject a fault while the body of the test runs, such as "
         'chaos("provider_timeout", target="odds_provider", probability=0.2). It takes what chaos.inject() '
@@ -74,6 +79,9 @@ def obey_markers(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     mistakes = {item.nodeid: mistake for item in items if (mistake := _mistake(item))}
     if mistakes:
         config.pluginmanager.register(WrongMarkers(mistakes), "resilience-wrong-markers")
+    surviving = [item for item in items if item.nodeid not in mistakes and survives_of(item)]
+    if surviving:
+        config.pluginmanager.register(SurvivesCheck(surviving), SurvivesCheck.NAME)
     marked = [item for item in items if item.get_closest_marker("chaos") and item.nodeid not in mistakes]
     for item in marked:
         _ask_for_chaos(item)
@@ -89,9 +97,8 @@ def _ask_for_chaos(item: pytest.Item) -> None:
 
 
 def _mistake(item: pytest.Item) -> str:
-    marker = item.get_closest_marker("soak")
-    if marker is not None and (marker.args or marker.kwargs):
-        return f"@pytest.mark.soak must be without arguments, not {_written(marker)}."
+    if wrong := soak_mistake(item):
+        return wrong
     for marker in item.iter_markers("chaos"):
         if wrong := _mistake_in(marker):
             return f"@pytest.mark.chaos is wrong ({wrong}): {_written(marker)}. Write {EXAMPLE}."

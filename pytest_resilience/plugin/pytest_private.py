@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache, partial
+from types import FrameType
 from typing import Any
 
 import _pytest.logging
@@ -22,6 +23,17 @@ KEPT_WARNINGS = 10
 def run_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
     """Run setup, call and teardown once, with all hooks but without logging the reports."""
     return runtestprotocol(item, log=False, nextitem=nextitem)
+
+
+def is_inside_stage(frame: FrameType | None) -> bool:
+    """Tell whether what is raised in a frame fails a stage of a test (setup, call, teardown), and no more."""
+    stage = pytest.CallInfo.from_call.__func__.__code__  # type: ignore[attr-defined]
+    given = None
+    while frame is not None:
+        if frame.f_code is stage:
+            return given is not None and given.f_code.co_name == "<lambda>"
+        given, frame = frame, frame.f_back
+    return False
 
 
 @contextmanager

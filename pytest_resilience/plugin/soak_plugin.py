@@ -13,6 +13,7 @@ from pytest_resilience.errors import ResilienceError
 from pytest_resilience.plugin import pytest_private as private
 from pytest_resilience.plugin.declare import DeclarationFailed
 from pytest_resilience.plugin.ending import Ending
+from pytest_resilience.plugin.hangs import HangRescue, finish_session, show_output
 from pytest_resilience.plugin.live import Console
 from pytest_resilience.plugin.news import EVENT_HOOK, HookNews
 from pytest_resilience.plugin.options import SETTINGS
@@ -29,6 +30,7 @@ from pytest_resilience.soak.phases import divide, parse_budgets
 from pytest_resilience.soak.run import SoakRun
 from pytest_resilience.soak.runner import World
 from pytest_resilience.store.layout import RunFolder, create_folder, new_test_id
+from pytest_resilience.store.records import Hang
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import format_duration
 
@@ -143,10 +145,14 @@ class SoakPlugin:
         clock = SystemClock()
         console = Console(self._config, clock)
         news = HookNews(self._config.hook, console.say)
+        rescue = HangRescue(lambda hang: self._end_hung(session, soak, console, hang))
         self._signals.hold()  # a run that has a folder gets a report
-        soak = self._start(suite, world, console, clock, news)
+        soak = self._start(suite, world, console, clock, news, rescue)
         console.look = soak.now
         suite.failures = lambda: 0 if soak.broken else soak.failures_outside
+        self._config.pluginmanager.register(rescue, "resilience-hang-rescue")
+        self._config.add_cleanup(rescue.stop)
+        rescue.start()
         try:
             interruption = self._run(session, suite, soak, console, news)
         except ResilienceError as broken:
@@ -193,8 +199,26 @@ class SoakPlugin:
         if reporter is not None:
             reporter.write_line(f"resilience: {text}")
 
+    def _end_hung(self, session: pytest.Session, soak: SoakRun, console: Console, hang: Hang) -> None:
+        """Report the soak while the tests' thread hangs; the process ends after it."""
+        self._ending = None
+        self._signals.hold()
+        show_output(self._config)
+        soak.end_hung(hang)
+        console.end()
+        soak.analyse()
+        data, _ = soak.close(lambda: None)
+        self._conclude(session, data, {})
+        finish_session(session)
+
     def _start(
-        self, suite: PytestSuite, world: World, console: Console, clock: SystemClock, news: HookNews
+        self,
+        suite: PytestSuite,
+        world: World,
+        console: Console,
+        clock: SystemClock,
+        news: HookNews,
+        rescue: HangRescue,
     ) -> SoakRun:
         began = datetime.now(UTC)
         root = self._config.rootpath / self._settings.directory
@@ -217,6 +241,7 @@ class SoakPlugin:
                 say=console.say,
                 between=between,
                 tell=news.tell,
+                rescue=rescue,
             )
         except ResilienceError as wrong:
             raise pytest.UsageError(str(wrong)) from None
@@ -256,6 +281,8 @@ class SoakPlugin:
             budgets=divide(duration, parse_budgets(settings.phase_lines)),
             limits=limits_of(settings),
             absent=absent_subjects(settings, world.services.values(), world.breakers),
+            marks=world.marks,
+            settings=settings,
         )
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from pytest_resilience.report.model import CriterionRow, Report, TestRow
+from pytest_resilience.report.model import CriterionRow, Report, TestRow, to_survive
 from pytest_resilience.units import counted
 
 PREFIX = "resilience"
@@ -37,10 +37,20 @@ def _test(row: TestRow, item: pytest.Item, report: Report) -> pytest.TestReport:
         count = f"{outside:,} of {counted(row.iterations, 'iteration')} failed outside faults"
         text = f"{count}, first in {first.phase}:\n{first.text}"
         return _report(row.test, item.location, "failed", text, seconds=row.seconds)
+    if row.failures_to_survive:
+        return _not_survived(row, item, report)
     if row.skipped == row.iterations:
         skip = (str(item.path), item.location[1] or 0, "skipped in every iteration")
         return _report(row.test, item.location, "skipped", skip)
     return _report(row.test, item.location, "passed", seconds=row.seconds)
+
+
+def _not_survived(row: TestRow, item: pytest.Item, report: Report) -> pytest.TestReport:
+    first = next(one for one in report.failures if one.test == row.test and to_survive(one, report))
+    count = f"{row.failures_to_survive:,} of {counted(row.iterations, 'iteration')}"
+    why = f"failed under faults that it must survive, first under {first.event_id}"
+    text = f"{count} {why}:\n{first.text}"
+    return _report(row.test, item.location, "failed", text, seconds=row.seconds)
 
 
 def _criterion(row: CriterionRow, status: str) -> pytest.TestReport:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pytest_resilience.breakers.records import BreakerResult, Cascade
 from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Seam
 from pytest_resilience.memory.records import Leak
+from pytest_resilience.report.rate import Rate, rate_of
 from pytest_resilience.soak.criteria import Overall, overall
 from pytest_resilience.soak.event_recovery import recovery_of
-from pytest_resilience.soak.evidence import unreached_fix
+from pytest_resilience.soak.evidence import failures_under_survived, unreached_fix
 from pytest_resilience.soak.phases import PhaseName
-from pytest_resilience.store.records import Failure, Phase, Tally, Verdict
+from pytest_resilience.store.records import Failure, Hang, Phase, SoakTest, Tally, Verdict
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import MIB, SECONDS
 
@@ -98,6 +99,7 @@ class TestRow:
     """What a soak test did in the whole run.
 
     In seconds: all its passes together, its longest iteration, its latencies in the baseline and after chaos.
+    `weight` is how often a round ran it, `failures_to_survive` those under scenarios that it `survives`.
     """
 
     __test__ = False
@@ -113,6 +115,9 @@ class TestRow:
     p95: float | None
     median_after: float | None
     p95_after: float | None
+    weight: int
+    survives: tuple[str, ...]
+    failures_to_survive: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +160,16 @@ class Report:
     breakers: tuple[BreakerResult, ...]
     cascades: tuple[Cascade, ...]
     leaks: tuple[Leak, ...]
+    rate: Rate | None
+    hangs: tuple[Hang, ...]
 
 
 def build(data: RunData) -> Report:
     """Build the report of a run, also of one that was killed: then its criteria are not judged yet."""
-    run, seconds = data.run, data.elapsed
+    run, seconds, result = data.run, data.elapsed, overall(data.verdicts, data.run)
     criteria = tuple(map(_criterion, data.verdicts))
     observed = {row.criterion: row.observed for row in criteria}
     events = tuple(_event(event, data) for event in data.events)
-    result = overall(data.verdicts, run)
     return Report(
         test_id=run.test_id,
         overall_result=result,
@@ -196,12 +202,20 @@ def build(data: RunData) -> Report:
         seams_never_reached=_unreached(data),
         not_run=data.not_run,
         coverage=_coverage(data),
-        tests=_tests(data.tallies),
+        tests=_tests(data),
         failures=tuple(sorted(data.failures, key=lambda failure: (bool(failure.event_id), -failure.count))),
         breakers=data.breaker_results,
         cascades=data.cascades,
         leaks=data.leaks,
+        rate=rate_of(data),
+        hangs=data.hangs,
     )
+
+
+def to_survive(failure: Failure, report: Report) -> bool:
+    """Tell whether a failure happened under a fault that its test must survive."""
+    scenario = next((one.scenario for one in report.events if one.event_id == failure.event_id), "")
+    return any(scenario in test.survives for test in report.tests if test.test == failure.test)
 
 
 def _criterion(verdict: Verdict) -> CriterionRow:
@@ -291,17 +305,26 @@ def _event(event: ChaosEvent, data: RunData) -> EventRow:
     )
 
 
-def _tests(tallies: Iterable[Tally]) -> tuple[TestRow, ...]:
+def _tests(data: RunData) -> tuple[TestRow, ...]:
     by_test: dict[str, dict[str, Tally]] = {}
-    for tally in tallies:
+    for tally in data.tallies:
         by_test.setdefault(tally.test, {})[tally.phase] = tally
-    return tuple(_test(test, by_phase) for test, by_phase in by_test.items())
+    declared = {one.test: one for one in data.soak_tests}
+    return tuple(
+        _test(declared.get(test, SoakTest(test)), by_phase, _to_survive(test, data))
+        for test, by_phase in by_test.items()
+    )
 
 
-def _test(test: str, by_phase: Mapping[str, Tally]) -> TestRow:
+def _to_survive(test: str, data: RunData) -> int:
+    """Count the failures of a test under faults that it must survive."""
+    return sum(failure.count for failure in failures_under_survived(data) if failure.test == test)
+
+
+def _test(declared: SoakTest, by_phase: Mapping[str, Tally], failures_to_survive: int) -> TestRow:
     before, after = by_phase.get(PhaseName.BASELINE), by_phase.get(PhaseName.RECOVERY)
     return TestRow(
-        test=test,
+        test=declared.test,
         iterations=sum(tally.iterations for tally in by_phase.values()),
         failures=sum(tally.failures for tally in by_phase.values()),
         failures_in_faults=sum(tally.failures_in_faults for tally in by_phase.values()),
@@ -312,4 +335,7 @@ def _test(test: str, by_phase: Mapping[str, Tally]) -> TestRow:
         p95=before.p95 if before else None,
         median_after=after.median if after else None,
         p95_after=after.p95 if after else None,
+        weight=declared.weight,
+        survives=tuple(sorted(declared.survived)),
+        failures_to_survive=failures_to_survive,
     )

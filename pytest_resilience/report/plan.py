@@ -1,7 +1,7 @@
 """What a soak would do, as lines for `--soak-plan`."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pytest_resilience.chaos.targets import resolve
 from pytest_resilience.report.table import table
@@ -11,8 +11,11 @@ from pytest_resilience.soak.candidates import Candidate
 from pytest_resilience.soak.chaos_phase import MIN_WINDOW_SECONDS
 from pytest_resilience.soak.criteria import CRITERIA, PHASES_OF, Subject, switched_off
 from pytest_resilience.soak.criteria_lines import Limit
+from pytest_resilience.soak.evidence import NO_SURVIVOR
+from pytest_resilience.soak.pacing import Load, most_rounds, rounds_wanted, too_few_rounds
 from pytest_resilience.soak.phases import PHASES, PhaseKind, PhaseName
 from pytest_resilience.soak.run import SWITCHES
+from pytest_resilience.store.records import SoakTest
 from pytest_resilience.units import counted, format_duration
 
 MEMORY_SWITCH = "enable_memory_monitoring"
@@ -28,6 +31,8 @@ class Plan:
     Args:
         duration: in seconds; budgets: seconds of each timed phase.
         absent: what the run cannot do or judge, and why.
+        marks: what the markers of the tests say.
+        settings: how fast the suite is to loop.
     """
 
     duration: float
@@ -40,6 +45,8 @@ class Plan:
     budgets: Mapping[PhaseName, float]
     limits: Mapping[str, Limit]
     absent: Mapping[Subject, str]
+    marks: Mapping[str, SoakTest] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
 
 
 def absent_subjects(
@@ -64,13 +71,41 @@ def _switch(subject: Subject) -> str:
 def lines(plan: Plan) -> Iterator[str]:
     """Yield the plan for people."""
     yield f"soak of {format_duration(plan.duration)}, seed {plan.seed}, intensity {plan.intensity}"
-    yield from ("", f"{counted(len(plan.tests), 'soak test')}:", *(f"  {test}" for test in plan.tests))
+    yield from ("", f"{counted(len(plan.tests), 'soak test')}:", *_tests(plan))
+    yield from _block(_pace(plan))
     yield from _block(_services(plan.services) or [NO_SERVICE])
     if plan.breakers:
         yield from ("", f"circuit breakers: {', '.join(plan.breakers)}")
     yield from _block(_scenarios(plan))
     yield from _block(_phases(plan))
     yield from _block(_criteria(plan))
+
+
+def _tests(plan: Plan) -> Iterator[str]:
+    for test in plan.tests:
+        said = ", ".join(_said(plan.marks.get(test, SoakTest(test))))
+        yield f"  {test}: {said}" if said else f"  {test}"
+
+
+def _said(mark: SoakTest) -> Iterator[str]:
+    if mark.weight > 1:
+        yield f"{mark.weight} times a round"
+    if mark.survived:
+        yield f"must pass under {', '.join(sorted(mark.survived))}"
+
+
+def _pace(plan: Plan) -> list[str]:
+    settings = plan.settings
+    lines = [f"rate: {settings.rate}"] if settings.rate else []
+    lines += [f"think time: {settings.think_time}"] if settings.think_time else []
+    if settings.iteration_timeout:
+        limit = format_duration(settings.iteration_timeout)
+        lines.append(f"an iteration that takes longer than {limit} has hung")
+    marks = [plan.marks.get(test, SoakTest(test)) for test in plan.tests]
+    a_round = sum(mark.weight for mark in marks)
+    most = most_rounds(plan.duration, a_round, Load.read(settings.rate, settings.think_time))
+    wanted = rounds_wanted(plan.limits["fewest_iterations"].value, marks)
+    return lines if most >= wanted else [*lines, too_few_rounds(wanted, most)]
 
 
 def _block(lines: Sequence[str]) -> Iterator[str]:
@@ -150,8 +185,10 @@ def _purpose(kind: PhaseKind, plan: Plan) -> str:
 def _criteria(plan: Plan) -> list[str]:
     subjects = {row.default.criterion: row.subject for row in CRITERIA}
     absent = {name: plan.absent[subject] for name, subject in subjects.items() if subject in plan.absent}
+    if not any(mark.survived for mark in plan.marks.values()):
+        absent.setdefault("survives", NO_SURVIVOR)
     rows = [
-        (name, limit.bound, f"no data: {absent[name]}" if name in absent else "")
+        (name, f"{limit.bound}{limit.abort}", f"no data: {absent[name]}" if name in absent else "")
         for name, limit in plan.limits.items()
     ]
     return table(("criterion", "limit", ""), rows)

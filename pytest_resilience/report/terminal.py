@@ -6,9 +6,17 @@ from itertools import chain
 from textwrap import wrap
 
 from pytest_resilience.chaos.records import NotRun
-from pytest_resilience.report.model import Coverage, CriterionRow, EventRow, PhaseRow, Report
+from pytest_resilience.report.model import (
+    Coverage,
+    CriterionRow,
+    EventRow,
+    PhaseRow,
+    Report,
+    to_survive,
+)
+from pytest_resilience.report.rate import Rate
 from pytest_resilience.report.table import WIDTH, table
-from pytest_resilience.store.records import Failure
+from pytest_resilience.store.records import Failure, Hang
 from pytest_resilience.units import counted, format_duration
 
 SEVERITY = ("unmet", "inconclusive", "warning", "met", "not_applicable")
@@ -16,6 +24,7 @@ MOST_EVENTS = 30
 MOST_NOT_RUN = 5
 MOST_FAILURES = 3
 MOST_LINES = 8
+REACHED_SHARE = 0.95
 LATE_SECONDS = 3.0
 LATE_SHARE = 0.02
 """A run may end this much later than asked, whichever is more: its last iteration is not cut off."""
@@ -31,6 +40,7 @@ def lines(report: Report) -> list[str]:
         _unreached(report),
         _not_run(report),
         _failures(report),
+        _hangs(report.hangs),
         _result(report),
     )
     return list(chain.from_iterable(["", *block] for block in blocks if block))[1:]
@@ -149,7 +159,9 @@ def _bullet(text: str) -> list[str]:
 def _failures(report: Report) -> list[str]:
     """Show first texts of failures that no fault excuses; count the others."""
     bad = {event.event_id for event in report.events if event.outcome == "not recovered"}
-    shown = [one for one in report.failures if not one.event_id or one.event_id in bad]
+    shown = [
+        one for one in report.failures if not one.event_id or one.event_id in bad or to_survive(one, report)
+    ]
     block = list(chain.from_iterable(map(_failure, shown[:MOST_FAILURES])))
     more = len(shown) - MOST_FAILURES
     if more > 0:
@@ -172,10 +184,30 @@ def _failure(failure: Failure) -> list[str]:
     ]
 
 
+def _hangs(hangs: Sequence[Hang]) -> list[str]:
+    """Count the hangs of each test and ending; the stacks are too long for here."""
+    counts = Counter((hang.test, hang.ending) for hang in hangs)
+    rows = [f"{test} hung {number:,}x: {ending}" for (test, ending), number in counts.items()]
+    return [*rows, "Stacks of all threads: see run.log and report.json."] if rows else []
+
+
+def _rate(rate: Rate | None) -> list[str]:
+    """Say what was reached of the rate, and where it was missed most."""
+    if rate is None:
+        return []
+    did = f"Rate {rate.profile}: {rate.reached:,} of {rate.asked:,.0f} iterations ({rate.share:.0%})"
+    if rate.share >= REACHED_SHARE:
+        return [f"{did}."]
+    worst = rate.slowest
+    place = f"{worst.reached:,} of {worst.asked:,.0f} in {worst.name}"
+    return [f"{did}: the suite was slower than that, most of all with {place}."]
+
+
 def _result(report: Report) -> list[str]:
     return [
         *_ending(report),
         *_lateness(report),
+        *_rate(report.rate),
         *_coverage(report.coverage),
         f"{report.overall_result}: {_counts(row.verdict for row in report.criteria)}",
         *([f"Repeat with: {report.command}"] if report.command else []),

@@ -18,6 +18,7 @@ from pytest_resilience.soak.checkpoints import PLACES_AFTER, PLACES_BEFORE, due_
 from pytest_resilience.soak.evidence import unreached_fix
 from pytest_resilience.soak.link import Link
 from pytest_resilience.soak.messages import Message
+from pytest_resilience.soak.pacing import NO_LIMIT, Load, too_few_rounds
 from pytest_resilience.soak.phases import PHASES, PhaseName
 from pytest_resilience.soak.recovery import LIMIT_ROUNDS, LIMIT_SECONDS, PATIENCE
 from pytest_resilience.soak.script import Abort, Script, Until
@@ -39,6 +40,8 @@ class Conductor:
         staying: how many faults stay until the end of the chaos phase; None removes each after its window.
         store: keeps a record.
         say: shows the user a line.
+        rounds_wanted: in the whole run; after the baseline it is said if they are too many.
+        load: how many iterations are asked for.
     """
 
     def __init__(
@@ -54,7 +57,10 @@ class Conductor:
         seed: int,
         store: Callable[[Record], None],
         say: Callable[[str], None],
+        rounds_wanted: int = 1,
+        load: Load = NO_LIMIT,
     ) -> None:
+        self._rounds_wanted, self._load = rounds_wanted, load
         self._link, self._clock, self._store, self._say = link, clock, store, say
         self.duration, self._budgets, self._disabled = duration, budgets, disabled
         self._staying, self._random = staying, random.Random(f"chaos:{seed}")
@@ -202,10 +208,19 @@ class Conductor:
         finally:
             self.send(messages.WatchSeams(active=False))
         self._check_suite()
+        self._foresee(self.state.progress.rounds)
         if self.state.progress.rounds - first_round > 1:  # at least one of them began in this phase
             self._unreached = [seam for seam in self.state.seams if not seam.reached]
         for seam in self._unreached:
             self.note(f"the suite never reaches {seam.target} of {seam.service}: no fault can fire there")
+
+    def _foresee(self, rounds: int) -> None:
+        """Say early that the run will not have the rounds that are wanted of it."""
+        rate, now = self._load.rate, self.now()
+        asked = rate.iterations_by if rate else float
+        foreseen = rounds * asked(self.duration) / asked(now)
+        if foreseen < self._rounds_wanted:
+            self.note(too_few_rounds(self._rounds_wanted, foreseen))
 
     def _chaos(self) -> Script:
         declared, end = self.state.declared, self._ends[PhaseName.CHAOS]

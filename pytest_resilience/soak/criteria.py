@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak import evidence, memory_evidence
 from pytest_resilience.soak.criteria_lines import Limit, parse_lines
-from pytest_resilience.soak.evidence import Evidence, Finding, Missing
+from pytest_resilience.soak.evidence import Absent, Evidence, Finding, Missing
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.store.records import Run, Verdict
 from pytest_resilience.store.run_data import RunData
@@ -43,11 +43,35 @@ PHASES_OF: Mapping[Subject, PhaseName] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """One row: its default limit, what it is about, and how the records of a run are read for it."""
+    """One row: its default limit, what it is about, and how the records of a run are read for it.
+
+    Args:
+        moves: "up" if the value never falls while the run goes on, "down" if it never rises, else nothing.
+        final_after: the phase after which the value, once it is certain, changes no more.
+    """
 
     default: Limit
     subject: Subject
     find: Callable[[RunData], Evidence]
+    moves: Literal["up", "down", ""] = ""
+    final_after: PhaseName | None = None
+
+    @property
+    def limit(self) -> Limit:
+        """The default limit, which knows whether it is decided before the end."""
+        return replace(self.default, decided_early=bool(self.moves or self.final_after))
+
+    def lost(self, limit: Limit, data: RunData) -> bool:
+        """Tell whether nothing that is still to come can make the criterion met."""
+        found = self.find(data)
+        if not isinstance(found, Finding) or limit.holds(found.low) or limit.holds(found.high):
+            return False
+        phase = data.phase(self.final_after) if self.final_after else None
+        if phase is not None and phase.status in ("done", "cut") and found.low == found.high:
+            return True
+        return (self.moves == "up" and limit.exceeded_by(found.low)) or (
+            self.moves == "down" and limit.missed_by(found.high)
+        )
 
 
 GROWTH = Limit(
@@ -60,28 +84,44 @@ SYSTEM_MEMORY = Limit("system_memory_percent", "<", Settings.max_system_memory_p
 RECOVERY_RATE = Limit("recovery_success_rate", ">=", Settings.min_recovery_success_rate)
 
 CRITERIA = (
-    Criterion(Limit("failures_outside_faults", "==", 0), Subject.RUN, evidence.failures_outside_faults),
-    Criterion(RECOVERY_RATE, Subject.CHAOS, evidence.recovery_success_rate),
-    Criterion(Limit("mean_recovery_seconds", "<", 30), Subject.CHAOS, evidence.mean_recovery_seconds),
+    Criterion(
+        Limit("failures_outside_faults", "==", 0), Subject.RUN, evidence.failures_outside_faults, moves="up"
+    ),
+    Criterion(Limit("survives", "==", 0), Subject.CHAOS, evidence.failures_to_survive, moves="up"),
+    Criterion(
+        Limit("fewest_iterations", ">=", Settings.min_iterations), Subject.RUN, evidence.fewest_iterations
+    ),
+    Criterion(RECOVERY_RATE, Subject.CHAOS, evidence.recovery_success_rate, final_after=PhaseName.CHAOS),
+    Criterion(
+        Limit("mean_recovery_seconds", "<", 30),
+        Subject.CHAOS,
+        evidence.mean_recovery_seconds,
+        final_after=PhaseName.CHAOS,
+    ),
     Criterion(GROWTH, Subject.MEMORY_SOAK, memory_evidence.memory_growth_percent),
     Criterion(
         Limit("memory_leak_detected", "==", False), Subject.MEMORY_SOAK, memory_evidence.memory_leak_detected
     ),
-    Criterion(SYSTEM_MEMORY, Subject.MEMORY, memory_evidence.system_memory_percent),
-    Criterion(Limit("circuit_breakers", "==", True), Subject.BREAKERS, evidence.circuit_breakers),
-    Criterion(Limit("cascade_recovery", "==", True), Subject.CASCADES, evidence.cascade_recovery),
-    Criterion(Limit("permanent_degradation", "==", False), Subject.RECOVERY, evidence.permanent_degradation),
-    Criterion(Limit("injection_seconds", "<", 0.5), Subject.CHAOS, evidence.injection_seconds),
+    Criterion(SYSTEM_MEMORY, Subject.MEMORY, memory_evidence.system_memory_percent, moves="up"),
     Criterion(
-        Limit("breaker_transition_seconds", "<", 0.1), Subject.BREAKERS, evidence.breaker_transition_seconds
+        Limit("circuit_breakers", "==", True), Subject.BREAKERS, evidence.circuit_breakers, moves="down"
+    ),
+    Criterion(
+        Limit("cascade_recovery", "==", True), Subject.CASCADES, evidence.cascade_recovery, moves="down"
+    ),
+    Criterion(Limit("permanent_degradation", "==", False), Subject.RECOVERY, evidence.permanent_degradation),
+    Criterion(Limit("injection_seconds", "<", 0.5), Subject.CHAOS, evidence.injection_seconds, moves="up"),
+    Criterion(
+        Limit("breaker_transition_seconds", "<", 0.1),
+        Subject.BREAKERS,
+        evidence.breaker_transition_seconds,
+        final_after=PhaseName.BREAKERS,
     ),
     Criterion(
         Limit("monitoring_overhead_percent", "<", 5), Subject.RUN, memory_evidence.monitoring_overhead_percent
     ),
 )
-DEFAULT_LIMITS: Mapping[str, Limit] = MappingProxyType(
-    {one.default.criterion: one.default for one in CRITERIA}
-)
+DEFAULT_LIMITS: Mapping[str, Limit] = MappingProxyType({one.default.criterion: one.limit for one in CRITERIA})
 
 
 def limits_of(settings: Settings) -> Mapping[str, Limit]:
@@ -96,11 +136,20 @@ def limits_of(settings: Settings) -> Mapping[str, Limit]:
     )
     options = (
         growth,
-        replace(SYSTEM_MEMORY, value=settings.max_system_memory_percent),
-        replace(RECOVERY_RATE, value=settings.min_recovery_success_rate),
+        replace(DEFAULT_LIMITS["fewest_iterations"], value=settings.min_iterations),
+        replace(DEFAULT_LIMITS["system_memory_percent"], value=settings.max_system_memory_percent),
+        replace(DEFAULT_LIMITS["recovery_success_rate"], value=settings.min_recovery_success_rate),
     )
     lines = parse_lines(settings.criteria_lines, DEFAULT_LIMITS)
-    return {**DEFAULT_LIMITS, **{limit.criterion: limit for limit in options}, **lines}
+    limits = {**DEFAULT_LIMITS, **{limit.criterion: limit for limit in options}, **lines}
+    return {name: _failing_fast(limit, settings) for name, limit in limits.items()}
+
+
+def _failing_fast(limit: Limit, settings: Settings) -> Limit:
+    """Let a criterion end the run early, if all that can be decided early shall, and it can be."""
+    if settings.fail_fast and limit.decided_early and limit.abort_after is None:
+        return replace(limit, abort_when_lost=True)
+    return limit
 
 
 def switched_off(settings: Settings) -> frozenset[Subject]:
@@ -126,6 +175,15 @@ def judge(
     return tuple(_verdict(row, limit, data, off) for row, limit in rows)
 
 
+def lost_criteria(
+    data: RunData, limits: Mapping[str, Limit], off: Collection[Subject] = ()
+) -> tuple[Verdict, ...]:
+    """Return the verdicts of the criteria that cannot be met any more, of those that end a run with that."""
+    rows = [(row, limits[row.default.criterion]) for row in CRITERIA if not _absent(row.subject, data, off)]
+    ending = [(row, limit) for row, limit in rows if limit.abort_when_lost]
+    return tuple(_verdict(row, limit, data, off) for row, limit in ending if row.lost(limit, data))
+
+
 def overall(verdicts: Collection[Verdict], run: Run) -> Overall:
     """Sum up a run that has ended."""
     grades = {verdict.verdict for verdict in verdicts}
@@ -140,6 +198,8 @@ def _verdict(row: Criterion, limit: Limit, data: RunData, off: Collection[Subjec
     if absent:
         return Verdict(limit.criterion, "not_applicable", None, limit.bound, absent)
     found = row.find(data)
+    if isinstance(found, Absent):
+        return Verdict(limit.criterion, "not_applicable", None, limit.bound, found.reason)
     if isinstance(found, Missing):
         return Verdict(limit.criterion, "inconclusive", None, limit.bound, found.reason)
     grade = _grade(limit, found)

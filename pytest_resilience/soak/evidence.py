@@ -1,6 +1,7 @@
 """What the records of a run say about each exit criterion: facts with numbers and names, no limits yet."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -11,7 +12,7 @@ from pytest_resilience.chaos.seams import SeamKind
 from pytest_resilience.soak.event_recovery import EventRecovery, describe_event, recovery_of
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.recovery import longest_median
-from pytest_resilience.store.records import Tally
+from pytest_resilience.store.records import Failure, Tally
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import counted, format_duration
 
@@ -19,6 +20,7 @@ UNREACHED_FIXES = {
     SeamKind.CALLS.value: "Call it in a soak test, or take it out of Service(calls=[…]).",
     SeamKind.ENDPOINT.value: "Connect the code to the fixture service_address instead of the endpoint.",
 }
+NO_SURVIVOR = "no soak test declares with survives=[…] what it survives"
 MOST_SERVICES_DOWN = 5
 MOST_NAMED = 5
 FEWEST_ITERATIONS = 5
@@ -49,7 +51,14 @@ class Missing:
     reason: str
 
 
-Evidence: TypeAlias = Finding | Missing
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Why there is nothing to judge."""
+
+    reason: str
+
+
+Evidence: TypeAlias = Finding | Missing | Absent
 
 
 def known(value: float, fact: str, because: str = "", *, fades: bool = False) -> Finding:
@@ -74,6 +83,45 @@ def failures_outside_faults(data: RunData) -> Evidence:
     count = sum(failure.count for failure in failures)
     named = (f"{one.test} {one.count}x in {one.phase} ({_first_line(one.crash)})" for one in failures)
     return known(count, f"{count} of {iterations} iterations failed outside faults", _listed(named))
+
+
+def failures_to_survive(data: RunData) -> Evidence:
+    """Count the failures under faults that the test must survive."""
+    surviving = [one for one in data.soak_tests if one.survived]
+    if not surviving:
+        return Absent(NO_SURVIVOR)
+    failures = failures_under_survived(data)
+    fired = {event.scenario for event in data.events if event.fired}
+    untried = sorted(frozenset().union(*(one.survived for one in surviving)) - fired)
+    if untried and not failures:
+        tests = _listed(one.test for one in surviving if one.survived & set(untried))
+        why = f"{_listed(untried)} never fired, so nothing shows that it is survived by {tests}"
+        return Missing(f"{why}. Give {PhaseName.CHAOS} more time, or take it out of survives=[…].")
+    count = sum(failure.count for failure in failures)
+    named = (f"{one.test} {one.count}x under {one.event_id} ({_first_line(one.crash)})" for one in failures)
+    fact = f"{counted(count, 'iteration')} failed under faults that the test must survive"
+    return known(count, fact, _listed(named))
+
+
+def failures_under_survived(data: RunData) -> list[Failure]:
+    """Return the failures that happened under a fault that their test must survive."""
+    survived = {one.test: one.survived for one in data.soak_tests}
+    scenarios = {event.event_id: event.scenario for event in data.events}
+    return [one for one in data.failures if scenarios.get(one.event_id) in survived.get(one.test, ())]
+
+
+def fewest_iterations(data: RunData) -> Evidence:
+    """Take the soak test with the fewest iterations; a test that is always skipped is none."""
+    counts: Counter[str] = Counter()
+    for tally in data.tallies:
+        counts[tally.test] += tally.iterations - tally.skipped
+    ran = {test: count for test, count in counts.items() if count}
+    if not ran:
+        return Missing("no iteration of a soak test was run")
+    test = min(ran, key=ran.__getitem__)
+    high = ran[test] if data.run.status == "complete" else math.inf
+    because = "" if data.run.status == "complete" else "the run did not come to its end"
+    return Finding(ran[test], high, f"{counted(ran[test], 'iteration')} of {test}", because)
 
 
 def permanent_degradation(data: RunData) -> Evidence:

@@ -1,28 +1,36 @@
-"""The order of tests in a round: each once, shuffled by the seed, neighbours in the tree kept together."""
+"""The order of tests in a round, shuffled by the seed, neighbours in the tree kept together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
+from types import MappingProxyType
 
 
 class Rounds:
     """Gives the order of one round after the other.
 
-    Tests of one module (and one class) stay together, so that its fixtures are set up once a round.
+    Each test is there once, or as often as `weights` says, spread among its neighbours. Tests of one module
+    (and one class) stay together, so that its fixtures are set up once a round.
     """
 
-    def __init__(self, tests: Sequence[str], seed: int) -> None:
-        self._chains = {test: _prefixes(test) for test in tests}
+    def __init__(
+        self, tests: Sequence[str], seed: int, weights: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
+        self._tests = {chain: test for test in tests for chain in _chains(test, weights.get(test, 1))}
         self._random = Random(f"order:{seed}")
 
     def next(self) -> list[str]:
         """Return the order of the next round."""
-        if len(self._chains) == 1:
-            return list(self._chains)
-        nodes = {node for chain in self._chains.values() for node in chain}
+        if len(self._tests) == 1:
+            return list(self._tests.values())
+        nodes = {node for chain in self._tests for node in chain}
         place = {node: self._random.random() for node in sorted(nodes)}
-        return sorted(self._chains, key=lambda test: [place[node] for node in self._chains[test]])
+        order = sorted(self._tests, key=lambda chain: [place[node] for node in chain])
+        return [self._tests[chain] for chain in order]
 
 
-def _prefixes(test: str) -> list[str]:
+def _chains(test: str, weight: int) -> Iterator[tuple[str, ...]]:
+    """Yield the nodes above a test and itself, once for each time that it is run in a round."""
     parts = test.split("::")
-    return ["::".join(parts[: length + 1]) for length in range(len(parts))]
+    above = ["::".join(parts[:length]) for length in range(1, len(parts))]
+    for turn in range(weight):
+        yield (*above, test if turn == 0 else f"{test} x{turn + 1}")

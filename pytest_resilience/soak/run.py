@@ -3,7 +3,7 @@
 import gc
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -24,21 +24,28 @@ from pytest_resilience.soak.live import Now
 from pytest_resilience.soak.memory_evidence import leak_verdict
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.news import News, Tell
+from pytest_resilience.soak.pacing import Load, rounds_wanted
 from pytest_resilience.soak.phases import PhaseName, divide, parse_budgets
 from pytest_resilience.soak.runner import Runner, Suite, World
 from pytest_resilience.soak.tasks import soak_tasks
+from pytest_resilience.soak.watchdog import STILL_HANGING, Rescue, Watchdog
 from pytest_resilience.store.codec import KINDS
 from pytest_resilience.store.layout import RunFolder
 from pytest_resilience.store.reader import read
-from pytest_resilience.store.records import Record, Run
+from pytest_resilience.store.records import Hang, Record, Run, SoakTest
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.store.run_store import RunStore
+from pytest_resilience.units import format_duration
 
 SWITCHES = {
     PhaseName.CHAOS: "enable_chaos_testing",
     PhaseName.BREAKERS: "enable_circuit_breaker_testing",
     PhaseName.CASCADES: "enable_cascading_failure_testing",
 }
+
+
+MOST_HANGS_WITH_STACKS = 10
+"""Shown and logged; the stacks of all are in the store."""
 
 
 class SoakRun:
@@ -53,6 +60,7 @@ class SoakRun:
         say: shows the user a line; may be called on any thread.
         between: called between two iterations, on the tests' thread.
         tell: told of each change of an event, on the tests' thread too.
+        rescue: ends an iteration that hangs; without it none is watched.
     """
 
     def __init__(
@@ -68,9 +76,12 @@ class SoakRun:
         say: Callable[[str], None],
         between: Callable[[], None],
         tell: Tell = lambda event, change: None,
+        rescue: Rescue | None = None,
     ) -> None:
+        self._hangs = 0
         self._news = News(tell)
         self._settings, self._folder, self._clock, self._origin = settings, folder, clock, clock.now()
+        self._load = Load.read(settings.rate, settings.think_time)
         self._limits, self._off = limits_of(settings), switched_off(settings)
         self._run = describe(settings, folder.test_id, began, command)
         runner_end, conductor_end = Loopback.pair()
@@ -78,17 +89,23 @@ class SoakRun:
         self._undo = ExitStack()
         self._undo.callback(self._store.close)
         self._store.put(self._run)
+        marks = [world.marks.get(test, SoakTest(test)) for test in suite.tests]
+        for mark in marks:
+            self._store.put(mark)
         self._store.flush()  # whoever reads the file from now on finds a run
-        self._conductor = self._make_conductor(conductor_end, say)
+        self._conductor = self._make_conductor(conductor_end, say, marks)
         self._runner = self._make_runner(runner_end, suite, world, between)
         self._sampler = self._make_sampler(runner_end) if settings.enable_memory_monitoring else None
         self._runner.memory = self._sampler
+        self._runner.watchdog = self._make_watchdog(rescue, runner_end) if rescue else None
         self._leader = Leader(self._conductor, clock, self._make_watch())
         conductor_end.attach(self._receive)
         if self._store.warning:
             self._conductor.note(self._store.warning)
 
-    def _make_conductor(self, link: Loopback, say: Callable[[str], None]) -> Conductor:
+    def _make_conductor(
+        self, link: Loopback, say: Callable[[str], None], marks: Iterable[SoakTest]
+    ) -> Conductor:
         settings, duration = self._settings, self._run.duration_seconds
         switches = {name: field for name, field in SWITCHES.items() if not getattr(settings, field)}
         return Conductor(
@@ -102,6 +119,8 @@ class SoakRun:
             seed=self._run.seed,
             store=self._keep,
             say=say,
+            rounds_wanted=rounds_wanted(self._limits["fewest_iterations"].value, marks),
+            load=self._load,
         )
 
     def _keep(self, record: Record) -> None:
@@ -125,6 +144,20 @@ class SoakRun:
             seed=seed,
             tasks=soak_tasks(self._clock, seed),
             between=rest,
+            load=self._load,
+        )
+
+    def _make_watchdog(self, rescue: Rescue, link: Loopback) -> Watchdog | None:
+        if not self._settings.iteration_timeout:
+            return None
+        return Watchdog(
+            self._settings.iteration_timeout,
+            clock=self._clock,
+            origin=self._origin,
+            calm_since=self._runner.calm_since,
+            owner=self._runner.owner,
+            rescue=rescue,
+            keep=link.send,
         )
 
     def _make_watch(self) -> AbortWatch:
@@ -147,7 +180,20 @@ class SoakRun:
     def _receive(self, message: Message) -> None:
         if isinstance(message, KINDS) and not isinstance(message, ChaosEvent):
             self._store.put(message)
+        if isinstance(message, Hang):
+            self._tell_hang(message)
         self._leader.take(message)
+
+    def _tell_hang(self, hang: Hang) -> None:
+        if hang.ending != STILL_HANGING:
+            self._conductor.note(f"{hang.test} hung: {hang.ending}")
+            return
+        took = format_duration(hang.seconds)
+        self._conductor.note(f"{hang.test} hangs, for {took} by now, in {hang.phase}")
+        self._hangs += 1
+        if self._hangs <= MOST_HANGS_WITH_STACKS:
+            for line in hang.stacks.splitlines():
+                self._conductor.note(line)
 
     def now(self) -> Now:
         """Return where the soak is."""
@@ -181,6 +227,9 @@ class SoakRun:
             if self._sampler:
                 undo.callback(self._sampler.stop)
                 self._sampler.start()
+            if self._runner.watchdog:
+                undo.callback(self._runner.watchdog.stop)
+                self._runner.watchdog.start()
             undo.callback(self.halt)  # comes first
             self._leader.start()
             self._runner.run()
@@ -192,13 +241,22 @@ class SoakRun:
 
         Doing it again changes nothing, and does what an interrupt cut short.
         """
+        self._end_loop()
+        self._news.tell_all()
+
+    def end_hung(self, hang: Hang) -> None:
+        """Halt on another thread, as the tests' thread never comes back; then `analyse`."""
+        self._runner.abandon(hang)
+        self._end_loop()
+        self._leader.reason = f"{hang.test} hung and could not be interrupted"
+
+    def _end_loop(self) -> None:
         self._stop_faults()
         self._leader.cancel()
         self._stop_faults()  # what the leader began meanwhile
         if self._sampler:
             self._sampler.stop()
         self._runner.flush()
-        self._news.tell_all()
 
     def _stop_faults(self) -> None:
         """Remove every fault; what cannot be removed is told, and tried again with the next call."""

@@ -16,23 +16,31 @@ from pytest_resilience.soak.checkpoints import Checkpoints
 from pytest_resilience.soak.link import Link
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.outcome import Outcome, Status
+from pytest_resilience.soak.pacing import NO_LIMIT, Load, Pacer
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.recovery import RecoveryWatch, latency_limit
 from pytest_resilience.soak.rounds import Rounds
 from pytest_resilience.soak.telemetry import Telemetry
+from pytest_resilience.soak.watchdog import HungIteration, Iteration, Watchdog
 from pytest_resilience.soak.windows import EventWindows
+from pytest_resilience.store.records import Hang, SoakTest
 
 FLUSH_SECONDS = 0.25
+SOON_SECONDS = 1e-6
 BEFORE_CHAOS = (PhaseName.INITIALIZATION, PhaseName.BASELINE)
 
 
 @dataclass(frozen=True)
 class World:
-    """What the suite declares: its services by name, its breakers, and the faults that can reach them."""
+    """What the suite declares: its services by name, its breakers, and the faults that can reach them.
+
+    `marks` are its soak tests by id, as far as their markers say more than that they are soaked.
+    """
 
     services: Mapping[str, Service] = field(default_factory=dict)
     breakers: Mapping[str, object] = field(default_factory=dict)
     chaos: Chaos | None = None
+    marks: Mapping[str, SoakTest] = field(default_factory=dict)
 
 
 class Suite(Protocol):
@@ -63,6 +71,8 @@ class Runner:
         origin: what the clock showed when the run began.
         tasks: what to do for a command that pauses the suite.
         between: called between two iterations.
+        load: how many iterations are asked for.
+        rate_share: how much of the rate this runner has; the others have the rest.
     """
 
     def __init__(
@@ -76,14 +86,19 @@ class Runner:
         seed: int,
         tasks: Mapping[str, Task],
         between: Callable[[], None],
+        load: Load = NO_LIMIT,
+        rate_share: float = 1.0,
     ) -> None:
         self.memory: Memory | None = None
+        self.watchdog: Watchdog | None = None
         self._suite, self._world, self._link = suite, world, link
         self._clock, self._origin = clock, origin
         self._between, self._tasks = between, tasks
-        self._rounds = Rounds(suite.tests, seed)
+        self._rounds = Rounds(suite.tests, seed, {test: mark.weight for test, mark in world.marks.items()})
+        self._survived = {test: mark.survived for test, mark in world.marks.items()}
+        self._pacer = Pacer(load, share=rate_share, seed=seed) if load != NO_LIMIT else None
         self._windows = EventWindows()
-        self._telemetry = Telemetry(self._windows.owner)
+        self._telemetry = Telemetry(self.owner)
         self._phase: str = PhaseName.INITIALIZATION
         self._stopping = threading.Event()
         self._seams: Watch | None = None
@@ -106,6 +121,14 @@ class Runner:
     @property
     def failures_outside(self) -> int:
         return self._telemetry.failures_outside
+
+    def owner(self, test: str, started: float, ended: float) -> str:
+        """Return the event to which a failure of a test in that time belongs, or an empty string."""
+        return self._windows.owner(started, ended, self._survived.get(test, ()))
+
+    def calm_since(self) -> float:
+        """Return since when no fault is armed (run seconds); infinity while one is."""
+        return self._windows.calm_since()
 
     def run(self) -> None:
         """Loop until told to stop."""
@@ -143,10 +166,13 @@ class Runner:
     # The loop
 
     def _round(self, order: Sequence[str], afterwards: str) -> None:
+        self._pace()
         started, calm = self._now(), self._is_calm
         recovering = tuple(self._recovering.items())
-        outcomes = []
+        outcomes: list[tuple[str, Outcome]] = []
         for test, following in zip(order, (*order[1:], afterwards), strict=True):
+            if outcomes:
+                self._pace()
             if self._stopping.is_set():
                 return
             outcomes.append((test, self._iterate(test, following)))
@@ -162,16 +188,50 @@ class Runner:
     def _is_calm(self) -> bool:
         return not (self._injections or self._recovering)
 
+    def _pace(self) -> None:
+        """Wait until the next iteration is due, and do meanwhile what is due between two."""
+        if self._pacer is None:
+            return
+        while (left := self._pacer.due - self._now()) > SOON_SECONDS and not self._stopping.is_set():
+            self._clock.wait(self._stopping, min(left, FLUSH_SECONDS))
+            if left > FLUSH_SECONDS:
+                self._rest()
+
     def _iterate(self, test: str, following: str) -> Outcome:
         began_in, started = self._phase, self._now()
-        outcome = self._suite.run(test, following)
-        event_id = self._telemetry.add(test, self._phase, outcome, started, self._now())
+        if self._pacer:
+            self._pacer.started(started)
+        outcome = self._run(test, following, started)
+        ended = self._now()
+        if self._pacer:
+            self._pacer.ended(ended)
+        event_id = self._telemetry.add(test, self._phase, outcome, started, ended)
         if outcome.status is Status.FAILED and began_in in BEFORE_CHAOS and not event_id:
             repeated = self._completed_rounds > 0
             how = "passes once, fails when repeated" if repeated else "fails at once"
             self.flush()
             self._link.send(messages.Broken(test, how))
         return outcome
+
+    def _run(self, test: str, following: str, started: float) -> Outcome:
+        watchdog = self.watchdog
+        if watchdog is None:
+            return self._suite.run(test, following)
+        watchdog.current = Iteration(test, self._phase, started)
+        try:
+            outcome = self._suite.run(test, following)
+        except HungIteration:
+            outcome = watchdog.failure()
+        except BaseException:
+            watchdog.current = None
+            raise
+        return watchdog.end(outcome)
+
+    def abandon(self, hang: Hang) -> None:
+        """Count the iteration that hangs as a failure, on another thread: the tests' own never comes back."""
+        assert self.watchdog is not None
+        ended = hang.started + hang.seconds
+        self._telemetry.add(hang.test, hang.phase, self.watchdog.failure(), hang.started, ended)
 
     def _judge_recovery(
         self, event_id: str, watch: RecoveryWatch, started: float, outcomes: Sequence[tuple[str, Outcome]]
@@ -275,7 +335,7 @@ class Runner:
         event_id = wanted.event_id
         if self._world.chaos is None or self._stopping.is_set():
             return
-        self._windows.open(event_id, self._now())
+        self._windows.open(event_id, self._now(), wanted.scenario)
         try:
             injection = self._world.chaos.inject(
                 wanted.scenario, wanted.target, seam=wanted.seam, must_fire=False
@@ -295,6 +355,7 @@ class Runner:
         except ResilienceError as failure:
             self._link.send(messages.Trouble(str(failure)))
             injection.remove()  # asked again, the supervisor tries again, or there is nothing left to undo
+        self._windows.remove(event_id, self._now())
         self._recovering[event_id] = RecoveryWatch(self._now(), self._limits())
         self._count(event_id, injection)
         self._report(event_id, injection)

@@ -34,10 +34,10 @@ class _Counts:
 class Telemetry:
     """Collects outcomes; `drain` gives the records that changed since the last time.
 
-    `owner` tells which event an iteration from `started` to `ended` overlapped ("" for none).
+    `owner` tells which event an iteration of a test from `started` to `ended` overlapped ("" for none).
     """
 
-    def __init__(self, owner: Callable[[float, float], str]) -> None:
+    def __init__(self, owner: Callable[[str, float, float], str]) -> None:
         self._owner = owner
         self._counts: dict[tuple[str, str], _Counts] = {}
         self._failures: dict[tuple[str, str, str], Failure] = {}
@@ -51,7 +51,7 @@ class Telemetry:
     def add(self, test: str, phase: str, outcome: Outcome, started: float, ended: float) -> str:
         """Count one iteration that ran from `started` to `ended`; return the event that owns its failure."""
         failed = outcome.status is Status.FAILED
-        event_id = self._owner(started, ended) if failed else ""
+        event_id = self._owner(test, started, ended) if failed else ""
         key = (test, phase)
         if key not in self._counts:
             self._counts[key] = _Counts()

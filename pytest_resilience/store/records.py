@@ -31,6 +31,42 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class SoakTest:
+    """A soak test as its marker declares it: how often a round runs it, and the scenarios that it survives.
+
+    `survives` are their names, separated by spaces.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("test",)
+    test: str
+    weight: int = 1
+    survives: str = ""
+
+    @property
+    def survived(self) -> frozenset[str]:
+        """The names of the scenarios under which the test must pass."""
+        return frozenset(self.survives.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """An iteration that took longer than the limit.
+
+    `seconds` is how long it had taken when its `stacks` (of all threads and tasks) were read, `event_id` the
+    fault that it overlapped, or empty. `ending` says what became of it: see soak.watchdog.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("test", "started")
+    test: str
+    started: float
+    phase: str
+    seconds: float
+    event_id: str
+    ending: str
+    stacks: str
+
+
+@dataclass(frozen=True, slots=True)
 class Phase:
     """One of the nine phases; `status` is planned, running, done, skipped or cut."""
 
@@ -100,6 +136,8 @@ class Note:
 
 Record: TypeAlias = (
     Run
+    | SoakTest
+    | Hang
     | Phase
     | Tally
     | Failure
