@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from pytest_resilience.memory.patterns import TRAITS, describe_rate, format_small, name_pattern, name_severity
 from pytest_resilience.memory.records import Leak, Sample
 from pytest_resilience.memory.series import NEEDED, Series, Window, read_series, within
+from pytest_resilience.memory.thinning import evenly
 from pytest_resilience.memory.trend import theil_sen
 from pytest_resilience.memory.vote import DEFAULTS, WARM_UP, Finding, Outcome, Thresholds, decide
 from pytest_resilience.units import format_bytes, format_duration
@@ -64,7 +65,7 @@ def judge(
         own_slope: by signal, what the plugin itself adds per iteration; it is subtracted.
         thresholds: what the vote asks for.
     """
-    judged = within(samples, window)
+    judged = within(evenly(samples, window), window)
     series = read_series(judged, own_slope or {})
     findings = {
         name: (one, decide(one.points, TRAITS[name].floor, thresholds)) for name, one in series.items()

@@ -2,6 +2,7 @@
 
 import math
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from types import NoneType
@@ -92,3 +93,6 @@ def _column(name: str, hint: type) -> Column:
 
 
 TABLES: tuple[Table, ...] = tuple(map(_table, KINDS))
+
+VERSION = zlib.crc32("\n".join(table.create for table in TABLES).encode()) >> 1
+"""Of the tables, kept in each file: 31 bits, so that SQLite's user_version holds it."""

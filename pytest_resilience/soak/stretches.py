@@ -1,0 +1,50 @@
+"""Memory is a matter of one process: which stretch of a resumed run its judgement rests on."""
+
+from dataclasses import dataclass
+
+from pytest_resilience.memory.growth import BASELINE_SHARE
+from pytest_resilience.memory.series import Window
+from pytest_resilience.soak.phases import PhaseName
+from pytest_resilience.store.run_data import RunData
+from pytest_resilience.units import format_duration
+
+MOST_AS_BASELINE = 0.25
+"""Of what a process looped, where its own beginning has to stand for the baseline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The windows (run seconds) that are compared, of one process; `note` says so if the run had several."""
+
+    baseline: Window | None
+    memory: Window | None
+    note: str = ""
+
+
+def memory_stretch(data: RunData) -> Stretch:
+    """Return the longest part of the memory soak that one process ran, and the baseline that it has.
+
+    A process that was started after the baseline is compared with its own beginning.
+    """
+    baseline, memory = data.window(PhaseName.BASELINE), data.window(PhaseName.MEMORY)
+    if memory is None or len(data.attempts) < 2:
+        return Stretch(baseline, memory)
+    process, part = max(_parts(data, memory), key=lambda pair: _length(pair[1]))
+    note = f"judged in the process that looped longest, {format_duration(_length(part))}"
+    note += f" of {format_duration(_length(memory))}"
+    if baseline is None or process[0] <= baseline[1] - BASELINE_SHARE * _length(baseline):
+        return Stretch(baseline, part, note)
+    beginning = min(_length(baseline), MOST_AS_BASELINE * (part[1] - process[0]))
+    own = (process[0], process[0] + beginning)
+    return Stretch(own, (max(part[0], own[1]), part[1]), note)
+
+
+def _parts(data: RunData, window: Window) -> list[tuple[Window, Window]]:
+    """Return each process, and its part of the window."""
+    begins = [attempt.began for attempt in sorted(data.attempts, key=lambda attempt: attempt.number)]
+    processes = zip(begins, [*begins[1:], max(begins[-1], window[1])], strict=True)
+    return [((start, end), (max(start, window[0]), min(end, window[1]))) for start, end in processes]
+
+
+def _length(window: Window) -> float:
+    return max(0.0, window[1] - window[0])
