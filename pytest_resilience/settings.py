@@ -3,16 +3,20 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pytest_resilience.errors import SettingsError, did_you_mean, requirement
 from pytest_resilience.units import parse_duration, parse_hours
 
 INTENSITIES = ("low", "medium", "high", "extreme")
 DEFAULT_DIRECTORY = ".resilience"
+LATEST = "latest"
 LARGEST_SEED = 2**63 - 1  # the largest integer of the run's file
+
+Given: TypeAlias = Mapping[str, tuple[str, object]]
+"""What the user gave, by field: the name of the option or ini value, and the value."""
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -22,10 +26,13 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 class Settings:
     """What a run was asked for; durations in seconds, probabilities and rates as shares from 0 to 1.
 
-    `seed` is None until one is drawn; a probability of None is the intensity's own.
+    `seed` is None until one is drawn; a probability of None is the intensity's own. `resume` and `report` name a
+    run by its id, or are "latest".
     """
 
     duration_seconds: float | None = None
+    resume: str | None = None
+    report: str | None = None
     plan_only: bool = False
     soak_all: bool = False
     seed: int | None = None
@@ -54,18 +61,38 @@ class Settings:
     @property
     def soaking(self) -> bool:
         """Tell whether a soak was asked for."""
-        return self.duration_seconds is not None
+        return self.duration_seconds is not None or self.resume is not None
 
     def to_json(self) -> str:
         """Return all settings as one JSON object."""
         return json.dumps(asdict(self), default=str, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Settings":
+        """Return the settings that `to_json` wrote; raise SettingsError if another version did."""
+        given = json.loads(text)
+        known = defaults()
+        if unknown := sorted(given.keys() - known.keys()):
+            raise SettingsError(
+                f"The run was begun with settings that this version does not know: {', '.join(unknown)}. "
+                "Use the version of pytest-resilience that began it."
+            )
+        return cls(**{name: _typed(value, known[name]) for name, value in given.items()})
+
+
+def _typed(value: Any, default: object) -> Any:
+    """Return a value of a JSON object as the field with this default has it."""
+    if isinstance(default, tuple):
+        return tuple(value)
+    return Path(value) if isinstance(default, Path) else value
 
 
 @dataclass(frozen=True)
 class Option:
     """One row: where a setting is given, how its text is read, and what it means.
 
-    `read` is called with the text and the name that the user used for it.
+    `read` is called with the text and the name that the user used for it. A flag that may stand without a value
+    has the one of `bare` then.
     """
 
     field: str
@@ -76,6 +103,7 @@ class Option:
     metavar: str = "VALUE"
     switch: bool = False
     lines: bool = False
+    bare: str = ""
 
 
 def _whole(text: str, name: str, lowest: int) -> int:
@@ -140,6 +168,13 @@ def _directory(text: str, name: str) -> Path:
     return Path(text)
 
 
+def _run_id(text: str, name: str) -> str:
+    if not text.strip() or Path(text).name != text:
+        fix = "The folders in .resilience/runs are named by them."
+        raise SettingsError(requirement(name, f"the id of a run, or {LATEST}", text, fix))
+    return text
+
+
 OPTIONS = (
     Option(
         "duration_seconds",
@@ -154,6 +189,23 @@ OPTIONS = (
         parse_duration,
         flag="--soak-duration",
         metavar="DURATION",
+    ),
+    Option(
+        "resume",
+        "Go on with a run that was interrupted or killed: --soak-resume=TEST_ID, or the newest one. "
+        "What is done stays done, and its settings stay as they were.",
+        _run_id,
+        flag="--soak-resume",
+        metavar="TEST_ID",
+        bare=LATEST,
+    ),
+    Option(
+        "report",
+        "Show and write the report of a run again, from its record; runs nothing. "
+        "TEST_ID is a run's id, or latest.",
+        _run_id,
+        flag="--soak-report",
+        metavar="TEST_ID",
     ),
     Option(
         "plan_only",
@@ -276,6 +328,10 @@ OPTIONS = (
 )  # fmt: skip
 
 
+OF_THE_PROCESS = ("directory", "resume")
+"""Fields that may differ from those that a run was begun with."""
+
+
 def ini_name(option: Option) -> str:
     """Return the ini name of `option`, or an empty string if it is a flag only."""
     return option.ini or ("" if option.flag else f"resilience_{option.field}")
@@ -288,18 +344,38 @@ def load_settings(
 
     Raise SettingsError for a wrong value, and where two flags set the same thing.
     """
-    values: dict[str, Any] = {}
-    givers: dict[str, str] = {}
-    for option in OPTIONS:
-        found = _given(option, flag_value, ini_value)
-        if found is None:
-            continue
-        given, value = found
-        if option.field in givers:
-            raise SettingsError(f"{givers[option.field]} and {given} both set the duration. Give one.")
-        givers[option.field] = given
-        values[option.field] = value
+    given = given_settings(flag_value, ini_value)
+    values: dict[str, Any] = {field: value for field, (_, value) in given.items()}
     return _checked(Settings(**values))
+
+
+def given_settings(
+    flag_value: Callable[[str], str | bool | None], ini_value: Callable[[str], str | list[str] | None]
+) -> Given:
+    """Return the settings that the user gave; raise SettingsError as `load_settings` does."""
+    found: dict[str, tuple[str, object]] = {}
+    for option in OPTIONS:
+        given = _given(option, flag_value, ini_value)
+        if given is None:
+            continue
+        if option.field in found:
+            raise SettingsError(f"{found[option.field][0]} and {given[0]} both set the duration. Give one.")
+        found[option.field] = given
+    return found
+
+
+def resumed_settings(stored: Settings, given: Given, test_id: str) -> Settings:
+    """Return the settings of a run that is resumed: those that it was begun with, wherever it lies now.
+
+    Raise SettingsError if something was given that contradicts them.
+    """
+    for field, (name, value) in given.items():
+        was = getattr(stored, field)
+        if field not in OF_THE_PROCESS and value != was:
+            fix = "Leave it out to resume that run, or begin a new one."
+            raise SettingsError(requirement(name, f"{was!r}, as {test_id} was begun with", value, fix))
+    values: dict[str, Any] = {field: value for field, (_, value) in given.items() if field in OF_THE_PROCESS}
+    return replace(stored, **values)
 
 
 def _given(
@@ -332,6 +408,10 @@ def _checked(settings: Settings) -> Settings:
                 settings.max_memory_growth_percent,
             )
         )
+    if settings.report is not None and (settings.soaking or settings.plan_only):
+        raise SettingsError("--soak-report runs nothing. Give it without --soak-hours and the like.")
+    if settings.resume is not None and settings.plan_only:
+        raise SettingsError("--soak-plan shows a new run, --soak-resume goes on with an old one. Give one.")
     if settings.plan_only and not settings.soaking:
         raise SettingsError("--soak-plan needs a duration. Add --soak-hours=4 or --soak-duration=90s.")
     if settings.soak_all and not settings.soaking:

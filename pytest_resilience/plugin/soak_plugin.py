@@ -2,8 +2,7 @@
 
 import secrets
 import shlex
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -14,21 +13,23 @@ from pytest_resilience.plugin import pytest_private as private
 from pytest_resilience.plugin.declare import DeclarationFailed
 from pytest_resilience.plugin.live import Console
 from pytest_resilience.plugin.news import EVENT_HOOK, HookNews
-from pytest_resilience.plugin.options import SETTINGS
+from pytest_resilience.plugin.options import SETTINGS, given
+from pytest_resilience.plugin.present import Presentation
+from pytest_resilience.plugin.runs import unfinished_run
 from pytest_resilience.plugin.signals import Interruptions
 from pytest_resilience.plugin.suite import PytestSuite
-from pytest_resilience.plugin.verdict_reports import status_of, verdict_reports
-from pytest_resilience.report import json_report, junit, model, terminal
+from pytest_resilience.plugin.verdict_reports import status_of
+from pytest_resilience.report import model
 from pytest_resilience.report.plan import Plan, absent_subjects
 from pytest_resilience.report.plan import lines as plan_lines
-from pytest_resilience.settings import Settings
+from pytest_resilience.settings import Settings, resumed_settings
 from pytest_resilience.soak.candidates import candidates
 from pytest_resilience.soak.criteria import limits_of
 from pytest_resilience.soak.phases import divide, parse_budgets
 from pytest_resilience.soak.run import SoakRun
 from pytest_resilience.soak.runner import World
 from pytest_resilience.store.layout import RunFolder, create_folder, new_test_id
-from pytest_resilience.store.run_data import RunData
+from pytest_resilience.store.records import Run
 from pytest_resilience.units import format_duration
 
 NO_SOAK_TESTS = (
@@ -43,30 +44,58 @@ def activate(config: pytest.Config, settings: Settings) -> None:
     """Check what can be checked now, and register the plugin; raise UsageError (exit code 4)."""
     if config.getoption("numprocesses", None) or config.getoption("tx", None):
         raise pytest.UsageError(NO_XDIST)
-    seed = secrets.randbelow(2**32) if settings.seed is None else settings.seed
-    settings = replace(settings, seed=seed)
     try:
+        resumed = _resumed(config, settings)
+        if resumed:
+            settings = resumed_settings(
+                Settings.from_json(resumed.run.settings), given(config), resumed.test_id
+            )
+        seed = secrets.randbelow(2**32) if settings.seed is None else settings.seed
+        settings = replace(settings, seed=seed)
         limits_of(settings)
         divide(settings.duration_seconds or 0.0, parse_budgets(settings.phase_lines))
     except ResilienceError as wrong:
         raise pytest.UsageError(str(wrong)) from None
     config.stash[SETTINGS] = settings
-    config.pluginmanager.register(SoakPlugin(config, settings), "resilience-soak")
+    config.pluginmanager.register(SoakPlugin(config, settings, resumed), "resilience-soak")
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The run that is to go on, as its last process left it."""
+
+    folder: RunFolder
+    run: Run
+    elapsed: float
+
+    @property
+    def test_id(self) -> str:
+        return self.folder.test_id
+
+
+def _resumed(config: pytest.Config, settings: Settings) -> Resumed | None:
+    if settings.resume is None:
+        return None
+    root = config.rootpath / settings.directory
+    folder, data = unfinished_run(root, "--soak-resume", settings.resume)
+    return Resumed(folder, data.run, data.elapsed)
 
 
 class SoakPlugin:
     """Selects the soak tests, runs the soak in place of pytest's loop, and reports its result."""
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
-        self._config, self._settings = config, settings
-        self._report: model.Report | None = None
-        self._folder: RunFolder | None = None
+    def __init__(self, config: pytest.Config, settings: Settings, resumed: Resumed | None = None) -> None:
+        self._config, self._settings, self._resumed = config, settings, resumed
+        self._presentation: Presentation | None = None
         self._signals = Interruptions()
 
     def pytest_report_header(self) -> str:
         duration = format_duration(self._settings.duration_seconds or 0.0)
         seed, intensity = self._settings.seed, self._settings.intensity
-        return f"resilience: soak of {duration}, seed {seed}, intensity {intensity}"
+        soak = f"resilience: soak of {duration}, seed {seed}, intensity {intensity}"
+        if self._resumed is None:
+            return soak
+        return f"{soak}, resumes {self._resumed.test_id} at {format_duration(self._resumed.elapsed)}"
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
@@ -101,12 +130,8 @@ class SoakPlugin:
         return status_of(report)
 
     def pytest_terminal_summary(self, terminalreporter: "pytest.TerminalReporter") -> None:
-        if self._report is None or self._folder is None:
-            return
-        terminalreporter.write_sep("=", "resilience")
-        for line in terminal.lines(self._report):
-            terminalreporter.write_line(line)
-        terminalreporter.write_line(f"Report: {self._folder.report_json}")
+        if self._presentation is not None:
+            self._presentation.show(terminalreporter)
 
     def _declare(self, suite: PytestSuite) -> World | None:
         try:
@@ -121,17 +146,23 @@ class SoakPlugin:
         clock = SystemClock()
         console = Console(self._config, clock)
         news = HookNews(self._config.hook, console.say)
-        soak = self._start(suite, world, console, clock, news)
+        soak, folder = self._start(suite, world, console, clock, news)
         console.look = soak.now
         try:
-            interruption = self._run(session, suite, soak, console, news)
+            interruption = self._run(session, suite, soak, folder, console, news)
         except ResilienceError as broken:
             pytest.exit(f"the soak cannot go on: {broken}", returncode=pytest.ExitCode.TESTS_FAILED)
         if interruption is not None:
             raise interruption
 
     def _run(
-        self, session: pytest.Session, suite: PytestSuite, soak: SoakRun, console: Console, news: HookNews
+        self,
+        session: pytest.Session,
+        suite: PytestSuite,
+        soak: SoakRun,
+        folder: RunFolder,
+        console: Console,
+        news: HookNews,
     ) -> BaseException | None:
         """Run the soak and report it; return what interrupted it."""
         interruption: BaseException | None = None
@@ -146,13 +177,14 @@ class SoakPlugin:
         soak.analyse(_reason(interruption))
         data, teardown = soak.close(suite.close)
         errors = {"teardown": teardown, EVENT_HOOK: news.error}
-        self._conclude(session, data, {name: error for name, error in errors.items() if error is not None})
+        self._presentation = Presentation(model.build(data), folder)
+        self._presentation.tell(session, {name: error for name, error in errors.items() if error is not None})
         held = self._signals.held
         return interruption or (KeyboardInterrupt(held) if held else None)
 
     def _start(
         self, suite: PytestSuite, world: World, console: Console, clock: SystemClock, news: HookNews
-    ) -> SoakRun:
+    ) -> tuple[SoakRun, RunFolder]:
         began = datetime.now(UTC)
         root = self._config.rootpath / self._settings.directory
 
@@ -161,21 +193,27 @@ class SoakPlugin:
             self._signals.insist()
 
         try:
-            self._folder = create_folder(root, new_test_id(began, secrets.token_hex(2)))
-            return SoakRun(
+            folder = (
+                self._resumed.folder
+                if self._resumed
+                else create_folder(root, new_test_id(began, secrets.token_hex(2)))
+            )
+            soak = SoakRun(
                 suite,
                 world,
                 self._settings,
-                self._folder,
+                folder,
                 clock=clock,
                 began=began,
                 command=self._command(),
                 say=console.say,
                 between=between,
                 tell=news.tell,
+                resume=self._resumed is not None,
             )
         except ResilienceError as wrong:
             raise pytest.UsageError(str(wrong)) from None
+        return soak, folder
 
     def _command(self) -> str:
         """Return the command that repeats this run."""
@@ -183,19 +221,6 @@ class SoakPlugin:
         seed = f"--resilience-seed={self._settings.seed}"
         seeded = any(argument.startswith("--resilience-seed") for argument in given)
         return shlex.join(["pytest", *given, *([] if seeded else [seed])])
-
-    def _conclude(self, session: pytest.Session, data: RunData, broken: Mapping[str, BaseException]) -> None:
-        """Write the report, and tell pytest of each test, each criterion, the result and what is `broken`."""
-        assert self._folder is not None
-        self._report = model.build(data)
-        json_report.write(self._report, self._folder.report_json)
-        for name, value in junit.properties(self._report):
-            private.add_junit_property(self._config, name, value)
-        items = {item.nodeid: item for item in session.items}
-        reports = list(verdict_reports(self._report, items, broken))
-        session.testscollected = len(reports)  # pytest's progress counts these, not the items
-        for report in reports:
-            self._config.hook.pytest_runtest_logreport(report=report)
 
     def _show_plan(self, suite: PytestSuite, world: World) -> None:
         settings = self._settings

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pytest_resilience.breakers.records import BreakerResult, Cascade
 from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Seam
 from pytest_resilience.memory.records import Leak
+from pytest_resilience.report.attempts import AttemptRow, attempt_rows
 from pytest_resilience.soak.criteria import Overall, overall
 from pytest_resilience.soak.event_recovery import recovery_of
 from pytest_resilience.soak.evidence import unreached_fix
@@ -47,8 +48,9 @@ class CriterionRow:
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """An injection; `outcome` is recovered, not recovered, undecided or never fired.
+    """An injection; `outcome` is recovered, not recovered, undecided, unknown or never fired.
 
+    It is unknown where the process of the run ended before the suite was back.
     `reached` and `fired` count what the `seam` says (see ChaosEvent); `metrics` are of the test process.
     `recovery_seconds` is from the removal to recovery, `waited_seconds` the time waited for it in vain.
     """
@@ -138,6 +140,7 @@ class Report:
     seed: int
     intensity: str
     command: str
+    attempts: tuple[AttemptRow, ...]
     planned_seconds: float
     seconds: float
     iterations: int
@@ -159,8 +162,7 @@ class Report:
 
 def build(data: RunData) -> Report:
     """Build the report of a run, also of one that was killed: then its criteria are not judged yet."""
-    run, seconds = data.run, data.elapsed
-    criteria = tuple(map(_criterion, data.verdicts))
+    run, seconds, criteria = data.run, data.elapsed, tuple(map(_criterion, data.verdicts))
     observed = {row.criterion: row.observed for row in criteria}
     events = tuple(_event(event, data) for event in data.events)
     result = overall(data.verdicts, run)
@@ -184,6 +186,7 @@ def build(data: RunData) -> Report:
         seed=run.seed,
         intensity=run.intensity,
         command=run.command,
+        attempts=attempt_rows(data),
         planned_seconds=run.duration_seconds,
         seconds=seconds,
         iterations=sum(tally.iterations for tally in data.tallies),
@@ -283,7 +286,7 @@ def _event(event: ChaosEvent, data: RunData) -> EventRow:
         fired=event.fired,
         outcome=recovery.outcome if event.fired else "never fired",
         recovery_seconds=recovery.seconds if back and event.fired else None,
-        waited_seconds=recovery.seconds if event.fired and not back else None,
+        waited_seconds=recovery.seconds if event.fired and not back and not event.cut else None,
         seam=event.seam,
         detail=event.detail,
         observed=event.observed,

@@ -43,7 +43,7 @@ class Attempt:
     """What one process did of the run; a run that is resumed has several.
 
     `began` is the run's time at its start, `alive_at` at its last sign of life; from there to the next
-    attempt the run's time stood still. `rounds` and `longest_round` (seconds) are those of the run until then.
+    attempt the run's time stood still. `rounds` and `longest_round` (seconds) are of the run until then.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("number",)

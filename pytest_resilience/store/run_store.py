@@ -78,7 +78,7 @@ class RunStore:
 
     @property
     def trouble(self) -> str:
-        """Say why the run should end while it can be recorded, or why it no longer can be; empty if all is well."""
+        """Say why the run should end while it can be recorded, or why it no longer can be; else nothing."""
         return self._explained(self._failure) if self._failure else self._short
 
     def put(self, record: Record) -> None:

@@ -1,0 +1,20 @@
+"""The record of a run, also of one that was killed, as its report needs it."""
+
+from dataclasses import replace
+
+from pytest_resilience.settings import Settings
+from pytest_resilience.soak.criteria import judge, limits_of, switched_off
+from pytest_resilience.soak.memory_evidence import leak_verdict
+from pytest_resilience.store.run_data import RunData
+
+
+def judged(data: RunData) -> RunData:
+    """Return the record with its verdicts; of a run that ended before it was judged, those that it has data for.
+
+    Raise SettingsError if another version recorded it.
+    """
+    if data.verdicts:
+        return data
+    settings = Settings.from_json(data.run.settings)
+    verdicts = judge(data, limits_of(settings), switched_off(settings))
+    return replace(data, verdicts=verdicts, leaks=leak_verdict(data).leaks)
