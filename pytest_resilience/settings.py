@@ -26,8 +26,8 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 class Settings:
     """What a run was asked for; durations in seconds, probabilities and rates as shares from 0 to 1.
 
-    `seed` is None until one is drawn; a probability of None is the intensity's own. `resume` and `report` name a
-    run by its id, or are "latest".
+    `seed` is None until one is drawn; a probability of None is the intensity's own. `resume` and `report`
+    name a run by its id, or are "latest".
     """
 
     duration_seconds: float | None = None
@@ -91,8 +91,8 @@ def _typed(value: Any, default: object) -> Any:
 class Option:
     """One row: where a setting is given, how its text is read, and what it means.
 
-    `read` is called with the text and the name that the user used for it. A flag that may stand without a value
-    has the one of `bare` then.
+    `read` is called with the text and the name that the user used for it. A flag that may stand without a
+    value has the one of `bare` then.
     """
 
     field: str

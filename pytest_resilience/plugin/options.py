@@ -62,7 +62,7 @@ def _ini(config: pytest.Config, name: str) -> str | list[str] | None:
 
 
 def spell_out_bare_flags(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
-    """Give a flag that stands without its value that value, so that it does not take the argument behind it."""
+    """Give a flag without a value its own, so that it does not take the argument behind it."""
     bare = {option.flag: f"{option.flag}={option.bare}" for option in OPTIONS if option.bare}
     if bare.keys().isdisjoint(args):
         return

@@ -13,7 +13,7 @@ from pytest_resilience.store.layout import RunFolder
 
 
 class Presentation:
-    """Presents `report`; what cannot be written is told in the terminal, and keeps nothing else from being told."""
+    """Presents `report`; that its file cannot be written is told in the terminal, and stops nothing else."""
 
     def __init__(self, report: Report, folder: RunFolder) -> None:
         self._report, self._folder = report, folder

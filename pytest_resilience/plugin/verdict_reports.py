@@ -17,7 +17,8 @@ def verdict_reports(
 ) -> Iterator[pytest.TestReport]:
     """Yield a report for each soak test, each criterion, the overall result, and what of the user's `broken`.
 
-    `items` has the tests, as far as they were collected. `broken` maps the name of what raised (the teardown, a hook) to what it raised.
+    `items` has the tests, as far as they were collected. `broken` maps the name of what raised (the teardown,
+    a hook) to what it raised.
     """
     for row in report.tests:
         yield _test(row, items.get(row.test), report)

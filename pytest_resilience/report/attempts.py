@@ -11,7 +11,7 @@ from pytest_resilience.store.run_data import RunData
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """What one process did: from `began` (run seconds) on for `seconds`, `gap_seconds` after the one before it."""
+    """One process: from `began` (run seconds) on for `seconds`, `gap_seconds` after the one before it."""
 
     number: int
     started_utc: str

@@ -9,7 +9,7 @@ from pytest_resilience.store.run_data import RunData
 
 
 def judged(data: RunData) -> RunData:
-    """Return the record with its verdicts; of a run that ended before it was judged, those that it has data for.
+    """Return the record with its verdicts; a run that was killed is judged by what it has.
 
     Raise SettingsError if another version recorded it.
     """

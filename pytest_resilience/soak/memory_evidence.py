@@ -41,9 +41,9 @@ def memory_leak_detected(data: RunData) -> Evidence:
     """Ask the leak detector."""
     verdict = leak_verdict(data)
     if verdict.verdict == "inconclusive":
-        return Missing(f"{verdict.line}{_noted(data)}")
+        return Missing(verdict.line)
     advice = " ".join(dict.fromkeys(leak.recommendation for leak in verdict.leaks))
-    return known(verdict.verdict == "leak", f"{verdict.line}{_noted(data)}", advice)
+    return known(verdict.verdict == "leak", verdict.line, advice)
 
 
 def system_memory_percent(data: RunData) -> Evidence:

@@ -11,6 +11,9 @@ from pytest_resilience.units import format_duration
 MOST_AS_BASELINE = 0.25
 """Of what a process looped, where its own beginning has to stand for the baseline."""
 
+WARM = 0.75
+"""Of that beginning: before, the process still warms up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
@@ -30,13 +33,19 @@ def memory_stretch(data: RunData) -> Stretch:
     if memory is None or len(data.attempts) < 2:
         return Stretch(baseline, memory)
     process, part = max(_parts(data, memory), key=lambda pair: _length(pair[1]))
-    note = f"judged in the process that looped longest, {format_duration(_length(part))}"
-    note += f" of {format_duration(_length(memory))}"
+    note = "" if part == memory else _share(part, memory)
     if baseline is None or process[0] <= baseline[1] - BASELINE_SHARE * _length(baseline):
         return Stretch(baseline, part, note)
     beginning = min(_length(baseline), MOST_AS_BASELINE * (part[1] - process[0]))
-    own = (process[0], process[0] + beginning)
-    return Stretch(own, (max(part[0], own[1]), part[1]), note)
+    end = process[0] + beginning
+    own = (end - WARM / BASELINE_SHARE * beginning, end)  # of a baseline its last quarter counts
+    note = "; ".join(filter(None, (note, "compared with the beginning of the process that was resumed")))
+    return Stretch(own, (max(part[0], end), part[1]), note)
+
+
+def _share(part: Window, memory: Window) -> str:
+    looped, whole = format_duration(_length(part)), format_duration(_length(memory))
+    return f"judged in the process that looped longest, {looped} of {whole}"
 
 
 def _parts(data: RunData, window: Window) -> list[tuple[Window, Window]]:

@@ -11,7 +11,8 @@ from typing import get_args, get_type_hints
 from pytest_resilience.store.codec import KINDS, Value, Wire, decode, encode
 from pytest_resilience.store.records import Record
 
-_SQL_TYPES = {str: "TEXT", int: "INTEGER", float: "REAL", bool: "INTEGER"}
+_SQL_TYPES = {str: "TEXT", int: "INT", float: "REAL", bool: "INT"}
+"""Not INTEGER: as a primary key that would be the rowid, by which reading keeps the first order."""
 
 
 @dataclass(frozen=True, slots=True)
