@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -66,25 +66,6 @@ class Settings:
     def to_json(self) -> str:
         """Return all settings as one JSON object."""
         return json.dumps(asdict(self), default=str, sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Settings":
-        """Return the settings that `to_json` wrote; raise SettingsError if another version did."""
-        given = json.loads(text)
-        known = defaults()
-        if unknown := sorted(given.keys() - known.keys()):
-            raise SettingsError(
-                f"The run was begun with settings that this version does not know: {', '.join(unknown)}. "
-                "Use the version of pytest-resilience that began it."
-            )
-        return cls(**{name: _typed(value, known[name]) for name, value in given.items()})
-
-
-def _typed(value: Any, default: object) -> Any:
-    """Return a value of a JSON object as the field with this default has it."""
-    if isinstance(default, tuple):
-        return tuple(value)
-    return Path(value) if isinstance(default, Path) else value
 
 
 @dataclass(frozen=True)
@@ -328,10 +309,6 @@ OPTIONS = (
 )  # fmt: skip
 
 
-OF_THE_PROCESS = ("directory", "resume")
-"""Fields that may differ from those that a run was begun with."""
-
-
 def ini_name(option: Option) -> str:
     """Return the ini name of `option`, or an empty string if it is a flag only."""
     return option.ini or ("" if option.flag else f"resilience_{option.field}")
@@ -362,20 +339,6 @@ def given_settings(
             raise SettingsError(f"{found[option.field][0]} and {given[0]} both set the duration. Give one.")
         found[option.field] = given
     return found
-
-
-def resumed_settings(stored: Settings, given: Given, test_id: str) -> Settings:
-    """Return the settings of a run that is resumed: those that it was begun with, wherever it lies now.
-
-    Raise SettingsError if something was given that contradicts them.
-    """
-    for field, (name, value) in given.items():
-        was = getattr(stored, field)
-        if field not in OF_THE_PROCESS and value != was:
-            fix = "Leave it out to resume that run, or begin a new one."
-            raise SettingsError(requirement(name, f"{was!r}, as {test_id} was begun with", value, fix))
-    values: dict[str, Any] = {field: value for field, (_, value) in given.items() if field in OF_THE_PROCESS}
-    return replace(stored, **values)
 
 
 def _given(

@@ -179,13 +179,17 @@ def test_a_good_run_shows_nothing_empty() -> None:
             "test_bet fails at once: nothing can be said",
             "The run was aborted: test_bet fails at once: nothing can be said.",
         ),
-        ("running", "", "The run did not end properly."),
+        ("running", "", "The run has not ended: it was killed, or is still going on."),
     ],
 )
 def test_a_run_that_did_not_end_says_why(status: str, reason: str, line: str) -> None:
     """An interrupted, aborted or killed run says so just above the result."""
     report = judged(run_data(replace(RUN, status=status, reason=reason)))
-    assert lines(report)[-3:-1] == [line, "PARTIAL: 12 met of 12 criteria"]
+    shown = lines(report)
+    place = shown.index(line)
+    assert shown[place + 1] == "PARTIAL: 12 met of 12 criteria"
+    resume = f"Resume with: {RUN.command} --soak-resume={RUN.test_id}"
+    assert (resume in shown) is (status != "aborted")
 
 
 NO_ROOM = NotRun("latency_spike", "db", "no room", "A longer soak.", possible=True, seam="calls")

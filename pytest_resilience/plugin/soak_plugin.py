@@ -22,12 +22,13 @@ from pytest_resilience.plugin.verdict_reports import status_of
 from pytest_resilience.report import model
 from pytest_resilience.report.plan import Plan, absent_subjects
 from pytest_resilience.report.plan import lines as plan_lines
-from pytest_resilience.settings import Settings, resumed_settings
+from pytest_resilience.settings import Settings
 from pytest_resilience.soak.candidates import candidates
 from pytest_resilience.soak.criteria import limits_of
 from pytest_resilience.soak.phases import divide, parse_budgets
 from pytest_resilience.soak.run import SoakRun
 from pytest_resilience.soak.runner import World
+from pytest_resilience.soak.stored_settings import resumed_settings, stored_settings
 from pytest_resilience.store.layout import RunFolder, create_folder, new_test_id
 from pytest_resilience.store.records import Run
 from pytest_resilience.units import format_duration
@@ -47,9 +48,7 @@ def activate(config: pytest.Config, settings: Settings) -> None:
     try:
         resumed = _resumed(config, settings)
         if resumed:
-            settings = resumed_settings(
-                Settings.from_json(resumed.run.settings), given(config), resumed.test_id
-            )
+            settings = resumed_settings(stored_settings(resumed.run.settings), given(config), resumed.test_id)
         seed = secrets.randbelow(2**32) if settings.seed is None else settings.seed
         settings = replace(settings, seed=seed)
         limits_of(settings)

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from pytest_resilience.settings import Settings
 from pytest_resilience.soak.criteria import judge, limits_of, switched_off
 from pytest_resilience.soak.memory_evidence import leak_verdict
+from pytest_resilience.soak.stored_settings import stored_settings
 from pytest_resilience.store.run_data import RunData
 
 
@@ -15,6 +15,6 @@ def judged(data: RunData) -> RunData:
     """
     if data.verdicts:
         return data
-    settings = Settings.from_json(data.run.settings)
+    settings = stored_settings(data.run.settings)
     verdicts = judge(data, limits_of(settings), switched_off(settings))
     return replace(data, verdicts=verdicts, leaks=leak_verdict(data).leaks)

@@ -33,8 +33,9 @@ def memory_growth_percent(data: RunData) -> Evidence:
 
 def _noted(data: RunData) -> str:
     """Say which part of a resumed run was judged."""
-    note = memory_stretch(data).note
-    return f" ({note})" if note else ""
+    stretch = memory_stretch(data)
+    notes = [note for note in (stretch.part, stretch.own) if note]
+    return f" ({'; '.join(notes)})" if notes else ""
 
 
 def memory_leak_detected(data: RunData) -> Evidence:
@@ -42,7 +43,8 @@ def memory_leak_detected(data: RunData) -> Evidence:
     verdict = leak_verdict(data)
     if verdict.verdict == "inconclusive":
         return Missing(verdict.line)
-    advice = " ".join(dict.fromkeys(leak.recommendation for leak in verdict.leaks))
+    part = memory_stretch(data).part
+    advice = " ".join(filter(None, dict.fromkeys([part, *(leak.recommendation for leak in verdict.leaks)])))
     return known(verdict.verdict == "leak", verdict.line, advice)
 
 

@@ -11,17 +11,22 @@ from pytest_resilience.units import format_duration
 MOST_AS_BASELINE = 0.25
 """Of what a process looped, where its own beginning has to stand for the baseline."""
 
+OWN = "compared with the beginning of the process that resumed the run"
 WARM = 0.75
 """Of that beginning: before, the process still warms up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """The windows (run seconds) that are compared, of one process; `note` says so if the run had several."""
+    """The windows (run seconds) that are compared, of one process.
+
+    `part` says how much of the memory soak that is, if not all of it; `own` that it is its own baseline.
+    """
 
     baseline: Window | None
     memory: Window | None
-    note: str = ""
+    part: str = ""
+    own: str = ""
 
 
 def memory_stretch(data: RunData) -> Stretch:
@@ -33,14 +38,13 @@ def memory_stretch(data: RunData) -> Stretch:
     if memory is None or len(data.attempts) < 2:
         return Stretch(baseline, memory)
     process, part = max(_parts(data, memory), key=lambda pair: _length(pair[1]))
-    note = "" if part == memory else _share(part, memory)
+    share = "" if part == memory else _share(part, memory)
     if baseline is None or process[0] <= baseline[1] - BASELINE_SHARE * _length(baseline):
-        return Stretch(baseline, part, note)
+        return Stretch(baseline, part, share)
     beginning = min(_length(baseline), MOST_AS_BASELINE * (part[1] - process[0]))
     end = process[0] + beginning
     own = (end - WARM / BASELINE_SHARE * beginning, end)  # of a baseline its last quarter counts
-    note = "; ".join(filter(None, (note, "compared with the beginning of the process that was resumed")))
-    return Stretch(own, (max(part[0], end), part[1]), note)
+    return Stretch(own, (max(part[0], end), part[1]), share, OWN)
 
 
 def _share(part: Window, memory: Window) -> str:
