@@ -24,17 +24,23 @@ from pytest_resilience.soak.link import Loopback
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.outcome import Outcome, Status
 from pytest_resilience.soak.phases import PhaseName, divide, parse_budgets
+from pytest_resilience.soak.resume import Past
 from pytest_resilience.soak.runner import Runner, Task, World
 from pytest_resilience.soak.script import Abort
 from pytest_resilience.store.codec import KINDS
-from pytest_resilience.store.records import Phase, Record, Run
+from pytest_resilience.store.records import Attempt, Phase, Record, Run
 from pytest_resilience.store.run_data import RunData, gather
 
 ORIGIN = 1000.0
+BEGAN = "2026-01-02T03:04:05.000+00:00"
 SPECTATOR_SECONDS = 0.0005
 HALF = Shares(0.5, 0.5, 0.5, 0.5)
 ON_CALLS = tuple(one.name for one in TEN if one.way(SeamKind.CALLS))
 """The scenarios that act within the manual clock's world: nothing outside this process is touched."""
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nobody cleans up, and nothing more is recorded."""
 
 
 def fetch(key: str) -> str:
@@ -137,11 +143,14 @@ class Stage:
     max_concurrent: int = 3
     auto_recovery: bool = True
     chosen: Sequence[str] = ON_CALLS
+    past: Past | None = None
+    killed_at: float | None = None
 
     def __post_init__(self) -> None:
         self.clock = SharedClock()
         self.bodies: dict[str, Body] = {}
-        self.records: list[Record] = []
+        self.records: list[Record] = list(self.past.records) if self.past else []
+        self.origin = ORIGIN - (self.past.elapsed if self.past else 0.0)
         self.commands: list[tuple[float, Message]] = []
         self.said: list[str] = []
         self.iterations: list[tuple[float, float]] = []
@@ -177,7 +186,8 @@ class Stage:
         self.conductor = Conductor(
             conductor_end,
             clock=self.clock,
-            origin=ORIGIN,
+            origin=self.origin,
+            past=self.past,
             duration=self.duration,
             budgets=divide(self.duration, parse_budgets(self.budgets)),
             disabled=self.disabled,
@@ -192,24 +202,51 @@ class Stage:
             self.world,
             runner_end,
             clock=self.clock,
-            origin=ORIGIN,
+            origin=self.origin,
+            past=self.past,
             seed=self.seed,
             tasks=self.tasks,
             between=self.poll,
         )
         conductor_end.attach(self._receive)
         runner_end.attach(self._obey)
+        if self.past:
+            self.chaos.carry_on(self.past.data.seams, self.past.data.events)
         self.script = self.conductor.script()
         self._wait = next(self.script, None)
         self.clock.others = self.poll
-        self.runner.run()
+        try:
+            self.runner.run()
+        except Killed:
+            self._die()
         self.ended = self.conductor.now()
         return self
+
+    def _die(self) -> None:
+        """Leave what was recorded; that the faults are gone with the process is recorded by nobody."""
+        kept, self._wait = list(self.records), None
+        self.script.close()
+        self.chaos.sweep()
+        self.records = kept
+
+    def left_behind(self) -> RunData:
+        """What the file has of the run when its process is killed."""
+        run = Run("t", "", self.seed, "medium", self.duration, "", "", "")
+        progress, number = self.conductor.state.progress, self.past.attempt.number if self.past else 1
+        began = self.past.elapsed if self.past else 0.0
+        sign = Attempt(number, BEGAN, began, self.ended, progress.rounds, progress.longest_round)
+        before = self.past.data if self.past else None
+        old: list[Record] = [run, *(before.attempts if before else ()), sign]
+        if before:
+            old += [*before.tallies, *before.latencies, *before.failures, *before.seams]
+        return gather([*old, *self.records])
 
     def poll(self) -> None:
         """Let the conductor do what is due, as its thread does."""
         if self._wait is None:
             return
+        if self.killed_at is not None and self.conductor.now() >= self.killed_at:
+            raise Killed
         self.conductor.tick()
         while self._wait is not None and (self._wait.ready() or self.conductor.now() >= self._wait.deadline):
             try:
@@ -261,7 +298,7 @@ class Stage:
         self.conductor.take(message)
 
     def _obey(self, command: Message) -> None:
-        self.commands.append((self.clock.now() - ORIGIN, command))
+        self.commands.append((self.clock.now() - self.origin, command))
         self.runner.receive(command)
 
 

@@ -256,7 +256,7 @@ def test_a_killed_run_has_a_report() -> None:
     assert (report.overall_result, report.exit_criteria_met, report.seconds) == ("PARTIAL", False, 4.0)
     assert (report.memory_growth_percent, report.memory_leak_detected) == (None, None)
     assert (report.recovery_success_rate, report.max_memory_usage_mb) == (None, None)
-    assert lines(report)[-2] == "PARTIAL: no criterion was judged"
+    assert "PARTIAL: no criterion was judged" in lines(report)
 
 
 def test_many_events_show_only_the_bad_ones() -> None:

@@ -5,14 +5,14 @@ more samples than MOST_PER_BUCKET only the first, the last, the lowest and the h
 checkpoints stay. A bucket is thinned as a whole, and once thinned it stays as it is.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from math import floor, inf
 from typing import TypeAlias
 
 from pytest_resilience.memory.records import Sample
-from pytest_resilience.memory.series import Window
 
-BUCKET_SECONDS = 20.0
+BUCKET_SECONDS = 10.0
 MOST_PER_BUCKET = 16
 RAW_SECONDS = 1200.0
 """Samples younger than this are all kept."""
@@ -40,14 +40,25 @@ def due(newest: float) -> float:
     return floor(max(0.0, newest - RAW_SECONDS) / BUCKET_SECONDS) * BUCKET_SECONDS
 
 
-def evenly(samples: Sequence[Sample], window: Window | None) -> Sequence[Sample]:
-    """Return what a judgement of the window rests on: the same before and after the store has thinned it.
+def is_thinned(samples: Sequence[Sample], start: float) -> bool:
+    """Tell whether the store thins what came after `start`: it is old, and the youngest samples are dense."""
+    if not samples or samples[-1].at - start <= RAW_SECONDS:
+        return False
+    young = (one for one in samples if not one.checkpoint and one.at > samples[-1].at - RAW_SECONDS)
+    return max(Counter(map(_bucket, young)).values(), default=0) > MOST_PER_BUCKET
 
-    A run that is long enough to be thinned is judged as if all of it were: else its last minutes, where
-    samples are still dense, would weigh more than the hours before.
+
+def lowest(rows: Iterable[Sample], signal: str) -> list[Sample]:
+    """Return the lowest reading of a signal in each bucket.
+
+    That is the same before and after thinning, and no part of the run weighs more than another.
     """
-    start = window[0] if window else (samples[0].at if samples else 0.0)
-    return thin(samples) if samples and samples[-1].at - start > RAW_SECONDS else samples
+    found: dict[Key, Sample] = {}
+    for row in rows:
+        key = _bucket(row)
+        if key not in found or getattr(row, signal) < getattr(found[key], signal):
+            found[key] = row
+    return list(found.values())
 
 
 def _bucket(sample: Sample) -> Key:
