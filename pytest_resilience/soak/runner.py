@@ -154,7 +154,10 @@ class Runner:
         )
 
     def _try_out(self, order: Sequence[str], afterwards: str) -> None:
-        """Run each test once, to see whether the run can go on in this process; that counts for nothing."""
+        """Run each test once, to see whether the run can go on in this process; that counts for nothing.
+
+        If one fails, wait for the end that the conductor makes of it.
+        """
         for test, following in zip(order, (*order[1:], afterwards), strict=True):
             if self._stopping.is_set():
                 return
@@ -162,6 +165,11 @@ class Runner:
             if outcome.status is Status.FAILED:
                 how = f"fails at once in the process that is to resume the run ({outcome.crash})"
                 self._link.send(messages.Broken(test, how))
+                self._wait_for_the_end()
+            self._between()
+
+    def _wait_for_the_end(self) -> None:
+        while not self._clock.wait(self._stopping, FLUSH_SECONDS):
             self._between()
 
     # The loop
