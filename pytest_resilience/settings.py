@@ -1,32 +1,46 @@
 """Every option in one table, and the frozen settings that it gives."""
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from pytest_resilience.errors import SettingsError, did_you_mean, requirement
+from pytest_resilience.errors import SettingsError, requirement
+from pytest_resilience.option_values import (
+    LATEST,
+    read_count,
+    read_directory,
+    read_flag,
+    read_growth,
+    read_intensity,
+    read_percent,
+    read_rate,
+    read_run_id,
+    read_seed,
+    read_share,
+    read_think_time,
+)
 from pytest_resilience.units import duration_or_zero, parse_duration, parse_hours
 
-INTENSITIES = ("low", "medium", "high", "extreme")
 DEFAULT_DIRECTORY = ".resilience"
-LARGEST_SEED = 2**63 - 1  # the largest integer of the run's file
 
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off"})
+Given: TypeAlias = Mapping[str, tuple[str, object]]
+"""What the user gave, by field: the name of the option or ini value, and the value."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """What a run was asked for; durations in seconds, probabilities and rates as shares from 0 to 1.
 
-    `seed` is None until one is drawn; a probability of None is the intensity's own. `rate` and `think_time`
-    are as the user wrote them (see rates), empty for none; an `iteration_timeout` of 0 is none.
+    `seed` is None until one is drawn; a probability of None is the intensity's own. `resume` and `report`
+    name a run by its id, or are "latest". `rate` and `think_time` are as the user wrote them (see rates),
+    empty for none; an `iteration_timeout` of 0 is none.
     """
 
     duration_seconds: float | None = None
+    resume: str | None = None
+    report: str | None = None
     plan_only: bool = False
     cleanup: bool = False
     soak_all: bool = False
@@ -61,7 +75,7 @@ class Settings:
     @property
     def soaking(self) -> bool:
         """Tell whether a soak was asked for."""
-        return self.duration_seconds is not None
+        return self.duration_seconds is not None or self.resume is not None
 
     def to_json(self) -> str:
         """Return all settings as one JSON object."""
@@ -72,7 +86,8 @@ class Settings:
 class Option:
     """One row: where a setting is given, how its text is read, and what it means.
 
-    `read` is called with the text and the name that the user used for it.
+    `read` is called with the text and the name that the user used for it. A flag that may stand without a
+    value has the one of `bare` then.
     """
 
     field: str
@@ -83,82 +98,7 @@ class Option:
     metavar: str = "VALUE"
     switch: bool = False
     lines: bool = False
-
-
-def _whole(text: str, name: str, lowest: int) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = lowest - 1
-    if number < lowest:
-        raise SettingsError(requirement(name, f"a whole number of at least {lowest}", text))
-    return number
-
-
-def _count(text: str, name: str) -> int:
-    return _whole(text, name, 1)
-
-
-def _seed(text: str, name: str) -> int:
-    number = _whole(text, name, 0)
-    if number > LARGEST_SEED:
-        raise SettingsError(requirement(name, f"at most {LARGEST_SEED}", text))
-    return number
-
-
-def _number(text: str, name: str, low: float, high: float) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not low < number <= high:
-        raise SettingsError(requirement(name, f"a number above {low:g} and at most {high:g}", text))
-    return number
-
-
-def _share(text: str, name: str) -> float:
-    return _number(text, name, 0, 1)
-
-
-def _percent(text: str, name: str) -> float:
-    return _number(text, name, 0, 100)
-
-
-def _growth(text: str, name: str) -> float:
-    return _number(text, name, 0, 10_000)
-
-
-def _flag(text: str, name: str) -> bool:
-    if text.lower() in _TRUE | _FALSE:
-        return text.lower() in _TRUE
-    raise SettingsError(requirement(name, "true or false", text))
-
-
-def _rate(text: str, name: str) -> str:
-    from pytest_resilience.rates import parse_rate  # only who gives one needs it
-
-    parse_rate(text, name)
-    return text
-
-
-def _think_time(text: str, name: str) -> str:
-    from pytest_resilience.rates import parse_think_time
-
-    parse_think_time(text, name)
-    return text
-
-
-def _intensity(text: str, name: str) -> str:
-    if text in INTENSITIES:
-        return text
-    constraint = f"one of {', '.join(INTENSITIES)}"
-    raise SettingsError(requirement(name, constraint, text, did_you_mean(text, INTENSITIES)))
-
-
-def _directory(text: str, name: str) -> Path:
-    if not text.strip():
-        raise SettingsError(requirement(name, "the path of a directory", text))
-    return Path(text)
+    bare: str = ""
 
 
 OPTIONS = (
@@ -175,6 +115,23 @@ OPTIONS = (
         parse_duration,
         flag="--soak-duration",
         metavar="DURATION",
+    ),
+    Option(
+        "resume",
+        "Go on with a run that was interrupted or killed: --soak-resume=TEST_ID, or the newest one. "
+        "What is done stays done, and its settings stay as they were.",
+        read_run_id,
+        flag="--soak-resume",
+        metavar="TEST_ID",
+        bare=LATEST,
+    ),
+    Option(
+        "report",
+        "Show and write the report of a run again, from its record; runs nothing. "
+        "TEST_ID is a run's id, or latest.",
+        read_run_id,
+        flag="--soak-report",
+        metavar="TEST_ID",
     ),
     Option(
         "plan_only",
@@ -198,7 +155,7 @@ OPTIONS = (
     Option(
         "fail_fast",
         "End the run with a report as soon as a criterion cannot be met any more. Default: false.",
-        _flag,
+        read_flag,
         flag="--soak-fail-fast",
         ini="soak_fail_fast",
         switch=True,
@@ -207,7 +164,7 @@ OPTIONS = (
         "rate",
         "Iterations to start per second: 50/s or 600/min, or stages such as `0s: 10/s, 10m: 100/s` (times "
         "since the start of the run, linear in between). Default: as many as the suite can.",
-        _rate,
+        read_rate,
         flag="--soak-rate",
         ini="soak_rate",
         metavar="RATE",
@@ -215,7 +172,7 @@ OPTIONS = (
     Option(
         "think_time",
         "Rest between two iterations: 100ms, or 50ms..200ms to draw from. Default: none.",
-        _think_time,
+        read_think_time,
         flag="--soak-think-time",
         ini="soak_think_time",
         metavar="DURATION",
@@ -223,7 +180,7 @@ OPTIONS = (
     Option(
         "min_iterations",
         "Iterations that each soak test must have in the whole run. Default: 1.",
-        _count,
+        read_count,
         flag="--soak-min-iterations",
         ini="soak_min_iterations",
         metavar="N",
@@ -241,7 +198,7 @@ OPTIONS = (
         "seed",
         "Seed of the fault schedule and of the order of tests. "
         "Default: drawn and printed in a soak, 0 in ordinary tests.",
-        _seed,
+        read_seed,
         flag="--resilience-seed",
         ini="resilience_seed",
         metavar="N",
@@ -249,7 +206,7 @@ OPTIONS = (
     Option(
         "intensity",
         "Share of calls that faults hit: low, medium, high or extreme. Default: medium.",
-        _intensity,
+        read_intensity,
         flag="--resilience-intensity",
         ini="resilience_intensity",
         metavar="LEVEL",
@@ -257,7 +214,7 @@ OPTIONS = (
     Option(
         "directory",
         f"Where runs are kept. Default: {DEFAULT_DIRECTORY}.",
-        _directory,
+        read_directory,
         flag="--resilience-dir",
         ini="resilience_dir",
         metavar="DIR",
@@ -281,24 +238,24 @@ OPTIONS = (
         parse_duration,
         ini="resilience_memory_interval",
     ),
-    Option("enable_chaos_testing", "Run the chaos phase. Default: true.", _flag),
-    Option("enable_circuit_breaker_testing", "Run the circuit breaker phase. Default: true.", _flag),
-    Option("enable_cascading_failure_testing", "Run the cascade phase. Default: true.", _flag),
-    Option("enable_memory_monitoring", "Sample memory and judge it. Default: true.", _flag),
+    Option("enable_chaos_testing", "Run the chaos phase. Default: true.", read_flag),
+    Option("enable_circuit_breaker_testing", "Run the circuit breaker phase. Default: true.", read_flag),
+    Option("enable_cascading_failure_testing", "Run the cascade phase. Default: true.", read_flag),
+    Option("enable_memory_monitoring", "Sample memory and judge it. Default: true.", read_flag),
     Option(
         "timeout_probability",
         "Share of calls that provider_timeout hits. Default: the intensity's.",
-        _share,
+        read_share,
     ),
     Option(
         "valuation_exception_rate",
         "Share of calls that valuation_exception hits. Default: the intensity's.",
-        _share,
+        read_share,
     ),
     Option(
         "latency_spike_probability",
         "Share of calls that latency_spike hits. Default: the intensity's.",
-        _share,
+        read_share,
     ),
     Option(
         "scenario_lines",
@@ -307,12 +264,12 @@ OPTIONS = (
         ini="resilience_scenarios",
         lines=True,
     ),
-    Option("max_concurrent_chaos", "How many scenarios may be active at once. Default: 3.", _count),
+    Option("max_concurrent_chaos", "How many scenarios may be active at once. Default: 3.", read_count),
     Option(
         "auto_recovery",
         "Remove a fault after its duration (in a soak: its window). "
         "false: it stays to the end of the test or of the chaos phase. Default: true.",
-        _flag,
+        read_flag,
     ),
     Option(
         "allow_hosts",
@@ -324,25 +281,25 @@ OPTIONS = (
         "critical_memory_threshold_percent",
         "Use of the machine's (or cgroup's) memory, in percent, above which memory_pressure lets go. "
         "Default: 90.",
-        _percent,
+        read_percent,
     ),
     Option(
         "memory_growth_threshold_percent",
         "Growth of memory, in percent, from which on it is a warning. Default: 10.",
-        _growth,
+        read_growth,
     ),
     Option(
         "max_memory_growth_percent",
         "Growth of memory, in percent, from which on the criterion is unmet. Default: 15.",
-        _growth,
+        read_growth,
     ),
     Option(
         "max_system_memory_percent",
         "Use of the machine's (or cgroup's) memory, in percent, that a run may see. Default: 90.",
-        _percent,
+        read_percent,
     ),
     Option(
-        "min_recovery_success_rate", "Share of chaos events that must recover. Default: 0.8.", _share
+        "min_recovery_success_rate", "Share of chaos events that must recover. Default: 0.8.", read_share
     ),
 )  # fmt: skip
 
@@ -359,18 +316,24 @@ def load_settings(
 
     Raise SettingsError for a wrong value, and where two flags set the same thing.
     """
-    values: dict[str, Any] = {}
-    givers: dict[str, str] = {}
+    given = given_settings(flag_value, ini_value)
+    values: dict[str, Any] = {field: value for field, (_, value) in given.items()}
+    return _checked(Settings(**values), tuple(giver for giver, _ in given.values()))
+
+
+def given_settings(
+    flag_value: Callable[[str], str | bool | None], ini_value: Callable[[str], str | list[str] | None]
+) -> Given:
+    """Return the settings that the user gave; raise SettingsError as `load_settings` does."""
+    found: dict[str, tuple[str, object]] = {}
     for option in OPTIONS:
-        found = _given(option, flag_value, ini_value)
-        if found is None:
+        given = _given(option, flag_value, ini_value)
+        if given is None:
             continue
-        given, value = found
-        if option.field in givers:
-            raise SettingsError(f"{givers[option.field]} and {given} both set the duration. Give one.")
-        givers[option.field] = given
-        values[option.field] = value
-    return _checked(Settings(**values), tuple(givers.values()))
+        if option.field in found:
+            raise SettingsError(f"{found[option.field][0]} and {given[0]} both set the duration. Give one.")
+        found[option.field] = given
+    return found
 
 
 def _given(
@@ -415,6 +378,10 @@ def _checked(settings: Settings, given: tuple[str, ...]) -> Settings:
         )
     if settings.cleanup and settings.soaking:
         raise SettingsError("--resilience-cleanup runs no test. Leave out --soak-hours and --soak-duration.")
+    if settings.report is not None and (settings.soaking or settings.plan_only):
+        raise SettingsError("--soak-report runs nothing. Give it without --soak-hours and the like.")
+    if settings.resume is not None and settings.plan_only:
+        raise SettingsError("--soak-plan shows a new run, --soak-resume goes on with an old one. Give one.")
     if settings.plan_only and not settings.soaking:
         raise SettingsError("--soak-plan needs a duration. Add --soak-hours=4 or --soak-duration=90s.")
     for flag in NEED_A_SOAK:

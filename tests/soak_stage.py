@@ -27,17 +27,23 @@ from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.outcome import Outcome, Status
 from pytest_resilience.soak.pacing import NO_LIMIT, Load
 from pytest_resilience.soak.phases import PhaseName, divide, parse_budgets
+from pytest_resilience.soak.resume import Past
 from pytest_resilience.soak.runner import Runner, Task, World
 from pytest_resilience.soak.script import Abort
 from pytest_resilience.store.codec import KINDS
-from pytest_resilience.store.records import Phase, Record, Run, SoakTest
+from pytest_resilience.store.records import Attempt, Phase, Record, Run, SoakTest
 from pytest_resilience.store.run_data import RunData, gather
 
 ORIGIN = 1000.0
+BEGAN = "2026-01-02T03:04:05.000+00:00"
 SPECTATOR_SECONDS = 0.0005
 HALF = Shares(0.5, 0.5, 0.5, 0.5)
 ON_CALLS = tuple(one.name for one in TEN if one.way(SeamKind.CALLS))
 """The scenarios that act within the manual clock's world: nothing outside this process is touched."""
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nobody cleans up, and nothing more is recorded."""
 
 
 def fetch(key: str) -> str:
@@ -144,11 +150,14 @@ class Stage:
     load: Load = NO_LIMIT
     rounds_wanted: int = 1
     marks: Mapping[str, SoakTest] = field(default_factory=dict)
+    past: Past | None = None
+    killed_at: float | None = None
 
     def __post_init__(self) -> None:
         self.clock = SharedClock()
         self.bodies: dict[str, Body] = {}
-        self.records: list[Record] = []
+        self.records: list[Record] = list(self.past.records) if self.past else []
+        self.origin = ORIGIN - (self.past.elapsed if self.past else 0.0)
         self.commands: list[tuple[float, Message]] = []
         self.said: list[str] = []
         self.iterations: list[tuple[float, float]] = []
@@ -188,7 +197,8 @@ class Stage:
         self.conductor = Conductor(
             conductor_end,
             clock=self.clock,
-            origin=ORIGIN,
+            origin=self.origin,
+            past=self.past,
             duration=self.duration,
             budgets=divide(self.duration, parse_budgets(self.budgets)),
             disabled=self.disabled,
@@ -205,7 +215,8 @@ class Stage:
             self.world,
             runner_end,
             clock=self.clock,
-            origin=ORIGIN,
+            origin=self.origin,
+            past=self.past,
             seed=self.seed,
             tasks=self.tasks,
             between=self.poll,
@@ -213,17 +224,43 @@ class Stage:
         )
         conductor_end.attach(self._receive)
         runner_end.attach(self._obey)
+        if self.past:
+            self.chaos.carry_on(self.past.data.seams, self.past.data.events)
         self.script = self.conductor.script()
         self._wait = next(self.script, None)
         self.clock.others = self.poll
-        self.runner.run()
+        try:
+            self.runner.run()
+        except Killed:
+            self._die()
         self.ended = self.conductor.now()
         return self
+
+    def _die(self) -> None:
+        """Leave what was recorded; that the faults are gone with the process is recorded by nobody."""
+        kept, self._wait = list(self.records), None
+        self.script.close()
+        self.chaos.sweep()
+        self.records = kept
+
+    def left_behind(self) -> RunData:
+        """What the file has of the run when its process is killed."""
+        run = Run("t", "", self.seed, "medium", self.duration, "", "", "")
+        progress, number = self.conductor.state.progress, self.past.attempt.number if self.past else 1
+        began = self.past.elapsed if self.past else 0.0
+        sign = Attempt(number, BEGAN, began, self.ended, progress.rounds, progress.longest_round)
+        before = self.past.data if self.past else None
+        old: list[Record] = [run, *(before.attempts if before else ()), sign]
+        if before:
+            old += [*before.tallies, *before.latencies, *before.failures, *before.seams]
+        return gather([*old, *self.records])
 
     def poll(self) -> None:
         """Let the conductor do what is due, as its thread does."""
         if self._wait is None:
             return
+        if self.killed_at is not None and self.conductor.now() >= self.killed_at:
+            raise Killed
         self.conductor.tick()
         if reason := self.conductor.broken():
             self._abort(reason)
@@ -283,7 +320,7 @@ class Stage:
         self.conductor.take(message)
 
     def _obey(self, command: Message) -> None:
-        self.commands.append((self.clock.now() - ORIGIN, command))
+        self.commands.append((self.clock.now() - self.origin, command))
         self.runner.receive(command)
 
 

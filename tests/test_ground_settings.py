@@ -9,11 +9,10 @@ import pytest
 
 from pytest_resilience.chaos.shares import INTENSITIES as SHARES
 from pytest_resilience.errors import ServiceError, SettingsError
+from pytest_resilience.option_values import INTENSITIES, LARGEST_SEED
 from pytest_resilience.rates import EXAMPLE
 from pytest_resilience.services import Service, check_hosts
 from pytest_resilience.settings import (
-    INTENSITIES,
-    LARGEST_SEED,
     OPTIONS,
     Option,
     Settings,
@@ -155,6 +154,8 @@ def test_every_row_with_a_value_is_tried_here() -> None:
     lines = {"phase_lines", "criteria_lines", "scenario_lines", "allow_hosts"}
     assert {option.field for option in OPTIONS if option.lines} == lines
     assert set(VALID) | lines | {"duration_seconds", "plan_only", "soak_all", "cleanup"} == set(defaults())
+    others = {"duration_seconds", "resume", "report", "plan_only", "soak_all"}
+    assert set(VALID) | lines | others == set(defaults())
     assert {field for field, *_ in WRONG} == set(VALID)
 
 

@@ -20,6 +20,7 @@ GROUND = (
     "endpoints",
     "host_memory",
     "descriptors",
+    "option_values",
     "rates",
     "clock",
     "units",

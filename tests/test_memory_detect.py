@@ -29,7 +29,7 @@ def run(count: int = 170, per_sample: int = 40, **signals: Curve) -> list[Sample
             phase="MEMORY_SOAK_TESTING",
             checkpoint=index % 4 == 0,
             iteration=index * per_sample,
-            **{
+            **{  # type: ignore[arg-type]
                 "rss": FLAT_RSS,
                 **{name: round(curve(index * per_sample)) for name, curve in signals.items()},
             },

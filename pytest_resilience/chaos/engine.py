@@ -11,6 +11,7 @@ from pytest_resilience.chaos.injection import Injection
 from pytest_resilience.chaos.outside import Address, Outside, address_of
 from pytest_resilience.chaos.parameters import Parameters, seconds
 from pytest_resilience.chaos.plans import Plan, Planner
+from pytest_resilience.chaos.records import ChaosEvent, Seam
 from pytest_resilience.chaos.scenario import CustomScenario, Scenario
 from pytest_resilience.chaos.scenarios import Catalogue, choose
 from pytest_resilience.chaos.shares import Shares, shares_at
@@ -86,6 +87,7 @@ class Chaos:
         sites = {name: _resolve_calls(service) for name, service in self._services.items()}
         self._sites = sites
         self._watch: Watch | None = None
+        self._known_seconds: dict[tuple[str, str], float | None] = {}
         self._workshop = Workshop(sites, self._outside, self._normal_seconds, seed, self._clock)
 
     @property
@@ -239,8 +241,14 @@ class Chaos:
                 "Remove one first."
             )
 
+    def carry_on(self, seams: Iterable[Seam], events: Iterable[ChaosEvent]) -> None:
+        """Go on from where another process ended: from its measured latencies, and behind its injections."""
+        self._known_seconds = {(seam.service, seam.target): seam.normal_seconds for seam in seams}
+        self._count.update(event.scenario for event in events)
+
     def _normal_seconds(self, service: str, label: str) -> float | None:
-        return self._watch.normal_seconds(service, label) if self._watch is not None else None
+        watched = self._watch.normal_seconds(service, label) if self._watch is not None else None
+        return self._known_seconds.get((service, label)) if watched is None else watched
 
     def _next_id(self, scenario: str) -> str:
         self._count[scenario] += 1

@@ -30,7 +30,8 @@ class ChaosEvent:
 
     `service` is the target: a service, "host" or "topology". `reached` and `fired` count what the `seam`
     says: calls, exchanges with an endpoint, checks of the host or a process, or services; `detail` says in
-    words what was done. `observed` is where the injected error was caught, if that is known.
+    words what was done. `observed` is where the injected error was caught, if that is known. Of an event
+    that is `cut` the process ended before the suite was back: whether it would have been is unknown.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("event_id",)
@@ -53,6 +54,7 @@ class ChaosEvent:
     seam: str = "calls"
     detail: str = ""
     observed: str = ""
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

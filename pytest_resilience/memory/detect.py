@@ -64,22 +64,22 @@ def judge(
         own_slope: by signal, what the plugin itself adds per iteration; it is subtracted.
         thresholds: what the vote asks for.
     """
-    judged = within(samples, window)
-    series = read_series(judged, own_slope or {})
+    series = read_series(samples, own_slope or {}, window)
     findings = {
         name: (one, decide(one.points, TRAITS[name].floor, thresholds)) for name, one in series.items()
     }
     if not findings.keys() & {*HEAP, "rss"}:
-        return _too_few(len(judged))
+        return _too_few(len(within(samples, window)))
+    count = max(len(one.points) for one in series.values())
     smallest = _smallest(findings)
     leaks = _records(findings, {"leak"})
     suspects = () if leaks else _records(findings, {"late", "sawtooth"})
     if leaks:
-        return LeakVerdict("leak", _leak_line(leaks[0], findings), leaks, (), len(judged), *smallest)
+        return LeakVerdict("leak", _leak_line(leaks[0], findings), leaks, (), count, *smallest)
     if suspects:
         line = _suspect_line(*findings[suspects[0].signal])
-        return LeakVerdict("inconclusive", line, (), suspects, len(judged), *smallest)
-    return LeakVerdict("clean", _clean_line(len(judged), *smallest), (), (), len(judged), *smallest)
+        return LeakVerdict("inconclusive", line, (), suspects, count, *smallest)
+    return LeakVerdict("clean", _clean_line(count, *smallest), (), (), count, *smallest)
 
 
 def _too_few(count: int) -> LeakVerdict:

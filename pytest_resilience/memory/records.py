@@ -13,6 +13,7 @@ class Sample:
     """One reading of the signals; None is a signal that was not read at this instant.
 
     `checkpoint` marks a reading right after gc.collect(); `blocks` are Python's allocated blocks.
+    `worker` is the process that was read.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ()
@@ -28,6 +29,7 @@ class Sample:
     threads: int | None = None
     children: int | None = None
     system_percent: float | None = None
+    worker: str = "main"
 
 
 @dataclass(frozen=True, slots=True)

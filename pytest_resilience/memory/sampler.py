@@ -18,7 +18,7 @@ Deliver: TypeAlias = Callable[[Sequence[Sample]], None]
 SAMPLES_PER_RUN = 480
 SHORTEST_INTERVAL = 0.05
 LONGEST_INTERVAL = 30.0
-DELIVERY_SECONDS = 1.0
+DELIVERY_SECONDS = 0.5
 CAPACITY = 256
 SHARE_PER_SIGNAL = 0.001
 
@@ -29,7 +29,7 @@ def interval_for(duration_seconds: float) -> float:
 
 
 class Sampler:
-    """Samples this process every `interval` seconds, and hands the samples on about once a second.
+    """Samples this process every `interval` seconds, and hands the samples on about twice a second.
 
     A signal that is costly to read is read less often, so that the thread stays under 1 % of a core;
     containers are counted at checkpoints only.

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from pytest_resilience.memory.patterns import TRAITS
 from pytest_resilience.memory.records import Sample
+from pytest_resilience.memory.thinning import is_thinned, lowest
 from pytest_resilience.memory.trend import Point
 
 Window: TypeAlias = tuple[float, float]
@@ -41,14 +42,21 @@ def within(samples: Sequence[Sample], window: Window | None) -> Sequence[Sample]
     return [sample for sample in samples if window is None or window[0] <= sample.at <= window[1]]
 
 
-def read_series(samples: Sequence[Sample], own_slope: Mapping[str, float]) -> dict[str, Series]:
-    """Return each signal that was read often enough to be judged, less what the plugin itself adds."""
-    read = (_series(samples, signal, own_slope.get(signal, 0.0)) for signal in TRAITS)
+def read_series(
+    samples: Sequence[Sample], own_slope: Mapping[str, float], window: Window | None = None
+) -> dict[str, Series]:
+    """Return each signal that was read often enough in the window, less what the plugin itself adds."""
+    start = window[0] if window else min((sample.at for sample in samples), default=0.0)
+    thinned = is_thinned(samples, start)
+    read = (_series(samples, window, signal, own_slope.get(signal, 0.0), thinned) for signal in TRAITS)
     return {series.signal: series for series in read if len(series.points) >= NEEDED}
 
 
-def _series(samples: Sequence[Sample], signal: str, own: float) -> Series:
-    rows = [sample for sample in samples if getattr(sample, signal) is not None]
+def _series(
+    samples: Sequence[Sample], window: Window | None, signal: str, own: float, thinned: bool
+) -> Series:
+    read = [sample for sample in samples if getattr(sample, signal) is not None]
+    rows = within(lowest(read, signal) if thinned else read, window)
     ran = [later.iteration - earlier.iteration for earlier, later in pairwise(rows)]
     iterates = sum(ran) >= NEEDED_ITERATIONS
     points = [

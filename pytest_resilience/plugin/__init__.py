@@ -17,13 +17,20 @@ from pytest_resilience.plugin.fixtures import (
     sweep_engines,
 )
 from pytest_resilience.plugin.markers import MARKERS, obey_markers
-from pytest_resilience.plugin.options import SETTINGS, add_options, read_settings
+from pytest_resilience.plugin.options import SETTINGS, add_options, read_settings, spell_out_bare_flags
 
 __all__ = ["chaos", "resilience_breakers", "resilience_disk", "resilience_services", "service_address"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> None:
+    spell_out_bare_flags(early_config, parser, args)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -39,6 +46,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_resilience.plugin.soak_plugin import activate
 
         activate(config, settings)
+    elif settings.report is not None:
+        from pytest_resilience.plugin.report_plugin import activate_report
+
+        activate_report(config, settings)
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:

@@ -1,13 +1,15 @@
 """The options table as pytest's options and ini values."""
 
 from collections.abc import Iterable
+from copy import copy
+from functools import partial
 from typing import Literal
 
 import pytest
 
 from pytest_resilience.errors import SettingsError, did_you_mean
 from pytest_resilience.plugin import pytest_private as private
-from pytest_resilience.settings import OPTIONS, Settings, ini_name, load_settings
+from pytest_resilience.settings import OPTIONS, Given, Settings, given_settings, ini_name, load_settings
 
 _LINES: Literal["linelist"] = "linelist"
 OUR_PREFIXES = ("resilience_", "soak_")
@@ -22,6 +24,15 @@ def add_options(parser: pytest.Parser) -> None:
     for option in OPTIONS:
         if option.flag and option.switch:
             group.addoption(option.flag, action="store_true", default=None, help=option.help)
+        elif option.flag and option.bare:
+            group.addoption(
+                option.flag,
+                nargs="?",
+                const=option.bare,
+                default=None,
+                metavar=option.metavar,
+                help=option.help,
+            )
         elif option.flag:
             group.addoption(option.flag, default=None, metavar=option.metavar, help=option.help)
         if name := ini_name(option):
@@ -30,19 +41,33 @@ def add_options(parser: pytest.Parser) -> None:
 
 def read_settings(config: pytest.Config) -> Settings:
     """Return the settings of this run; raise UsageError (exit code 4) for a wrong name or value."""
-
-    def ini(name: str) -> str | list[str] | None:
-        try:
-            value = config.getini(name)
-        except (TypeError, ValueError) as wrong:
-            raise SettingsError(str(wrong)) from None
-        return value if isinstance(value, list) else str(value or "")
-
     try:
         _reject_misspelled(private.unknown_ini_names(config))
-        return load_settings(lambda flag: config.getoption(flag), ini)
+        return load_settings(config.getoption, partial(_ini, config))
     except SettingsError as wrong:
         raise pytest.UsageError(str(wrong)) from None
+
+
+def given(config: pytest.Config) -> Given:
+    """Return the settings that the user gave, once `read_settings` has found them to be right."""
+    return given_settings(config.getoption, partial(_ini, config))
+
+
+def _ini(config: pytest.Config, name: str) -> str | list[str] | None:
+    try:
+        value = config.getini(name)
+    except (TypeError, ValueError) as wrong:
+        raise SettingsError(str(wrong)) from None
+    return value if isinstance(value, list) else str(value or "")
+
+
+def spell_out_bare_flags(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
+    """Give a flag without a value its own, so that it does not take the argument behind it."""
+    bare = {option.flag: f"{option.flag}={option.bare}" for option in OPTIONS if option.bare}
+    if bare.keys().isdisjoint(args):
+        return
+    args[:] = [bare.get(argument, argument) for argument in args]
+    early_config.known_args_namespace = parser.parse_known_args(args, namespace=copy(early_config.option))
 
 
 def _reject_misspelled(unknown: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 import secrets
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -16,11 +16,13 @@ from pytest_resilience.plugin.ending import Ending
 from pytest_resilience.plugin.hangs import HangRescue, finish_session, show_output
 from pytest_resilience.plugin.live import Console
 from pytest_resilience.plugin.news import EVENT_HOOK, HookNews
-from pytest_resilience.plugin.options import SETTINGS
+from pytest_resilience.plugin.options import SETTINGS, given
+from pytest_resilience.plugin.present import Presentation
+from pytest_resilience.plugin.runs import unfinished_run
 from pytest_resilience.plugin.signals import Interruptions
 from pytest_resilience.plugin.suite import PytestSuite
-from pytest_resilience.plugin.verdict_reports import status_of, verdict_reports
-from pytest_resilience.report import json_report, junit, model, terminal
+from pytest_resilience.plugin.verdict_reports import status_of
+from pytest_resilience.report import model
 from pytest_resilience.report.plan import Plan, absent_subjects
 from pytest_resilience.report.plan import lines as plan_lines
 from pytest_resilience.settings import Settings
@@ -29,8 +31,9 @@ from pytest_resilience.soak.criteria import limits_of
 from pytest_resilience.soak.phases import divide, parse_budgets
 from pytest_resilience.soak.run import SoakRun
 from pytest_resilience.soak.runner import World
+from pytest_resilience.soak.stored_settings import resumed_settings, stored_settings
 from pytest_resilience.store.layout import RunFolder, create_folder, new_test_id
-from pytest_resilience.store.records import Hang
+from pytest_resilience.store.records import Hang, Run
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import format_duration
 
@@ -46,32 +49,57 @@ def activate(config: pytest.Config, settings: Settings) -> None:
     """Check what can be checked now, and register the plugin; raise UsageError (exit code 4)."""
     if config.getoption("numprocesses", None) or config.getoption("tx", None):
         raise pytest.UsageError(NO_XDIST)
-    seed = secrets.randbelow(2**32) if settings.seed is None else settings.seed
-    settings = replace(settings, seed=seed)
     try:
+        resumed = _resumed(config, settings)
+        if resumed:
+            settings = resumed_settings(stored_settings(resumed.run.settings), given(config), resumed.test_id)
+        seed = secrets.randbelow(2**32) if settings.seed is None else settings.seed
+        settings = replace(settings, seed=seed)
         limits_of(settings)
         divide(settings.duration_seconds or 0.0, parse_budgets(settings.phase_lines))
     except ResilienceError as wrong:
         raise pytest.UsageError(str(wrong)) from None
     config.stash[SETTINGS] = settings
-    config.pluginmanager.register(SoakPlugin(config, settings), "resilience-soak")
+    config.pluginmanager.register(SoakPlugin(config, settings, resumed), "resilience-soak")
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The run that is to go on, as its last process left it."""
+
+    folder: RunFolder
+    run: Run
+    elapsed: float
+
+    @property
+    def test_id(self) -> str:
+        return self.folder.test_id
+
+
+def _resumed(config: pytest.Config, settings: Settings) -> Resumed | None:
+    if settings.resume is None:
+        return None
+    root = config.rootpath / settings.directory
+    folder, data = unfinished_run(root, "--soak-resume", settings.resume)
+    return Resumed(folder, data.run, data.elapsed)
 
 
 class SoakPlugin:
     """Selects the soak tests, runs the soak in place of pytest's loop, and reports its result."""
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
-        self._config, self._settings = config, settings
-        self._report: model.Report | None = None
-        self._folder: RunFolder | None = None
+    def __init__(self, config: pytest.Config, settings: Settings, resumed: Resumed | None = None) -> None:
+        self._config, self._settings, self._resumed = config, settings, resumed
+        self._presentation: Presentation | None = None
         self._signals = Interruptions()
         self._ending: Ending | None = None
-        self._shown = False
 
     def pytest_report_header(self) -> str:
         duration = format_duration(self._settings.duration_seconds or 0.0)
         seed, intensity = self._settings.seed, self._settings.intensity
-        return f"resilience: soak of {duration}, seed {seed}, intensity {intensity}"
+        soak = f"resilience: soak of {duration}, seed {seed}, intensity {intensity}"
+        if self._resumed is None:
+            return soak
+        return f"{soak}, resumes {self._resumed.test_id} at {format_duration(self._resumed.elapsed)}"
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
@@ -114,23 +142,15 @@ class SoakPlugin:
         return status_of(report)
 
     def pytest_terminal_summary(self, terminalreporter: "pytest.TerminalReporter") -> None:
-        self._show_report(terminalreporter)
+        if self._presentation is not None:
+            self._presentation.show(terminalreporter)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
         """Show the result also where pytest has no summary: after pytest.exit with a code of its own."""
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None and not self._config.option.no_summary:
-            self._show_report(reporter)
-
-    def _show_report(self, terminalreporter: "pytest.TerminalReporter") -> None:
-        if self._report is None or self._folder is None or self._shown:
-            return
-        self._shown = True
-        terminalreporter.write_sep("=", "resilience")
-        for line in terminal.lines(self._report):
-            terminalreporter.write_line(line)
-        terminalreporter.write_line(f"Report: {self._folder.report_json}")
+        if reporter is not None and self._presentation is not None and not self._config.option.no_summary:
+            self._presentation.show(reporter)
 
     def _declare(self, suite: PytestSuite) -> World | None:
         try:
@@ -145,31 +165,37 @@ class SoakPlugin:
         clock = SystemClock()
         console = Console(self._config, clock)
         news = HookNews(self._config.hook, console.say)
-        rescue = HangRescue(lambda hang: self._end_hung(session, soak, console, hang))
+        rescue = HangRescue(lambda hang: self._end_hung(session, soak, folder, console, hang))
         self._signals.hold()  # a run that has a folder gets a report
-        soak = self._start(suite, world, console, clock, news, rescue)
+        soak, folder = self._start(suite, world, console, clock, news, rescue)
         console.look = soak.now
         suite.failures = lambda: 0 if soak.broken else soak.failures_outside
         self._config.pluginmanager.register(rescue, "resilience-hang-rescue")
         self._config.add_cleanup(rescue.stop)
         rescue.start()
         try:
-            interruption = self._run(session, suite, soak, console, news)
+            interruption = self._run(session, suite, soak, folder, console, news)
         except ResilienceError as broken:
             pytest.exit(f"the soak cannot go on: {broken}", returncode=pytest.ExitCode.TESTS_FAILED)
         if interruption is not None:
             raise interruption
 
     def _run(
-        self, session: pytest.Session, suite: PytestSuite, soak: SoakRun, console: Console, news: HookNews
+        self,
+        session: pytest.Session,
+        suite: PytestSuite,
+        soak: SoakRun,
+        folder: RunFolder,
+        console: Console,
+        news: HookNews,
     ) -> BaseException | None:
         """Run the soak and report it; return what interrupted it."""
-        assert self._folder is not None
 
         def conclude(data: RunData, broken: Mapping[str, BaseException]) -> None:
-            self._conclude(session, data, {**broken, **({EVENT_HOOK: news.error} if news.error else {})})
+            hook = {EVENT_HOOK: news.error} if news.error else {}
+            self._present(session, folder, data, {**broken, **hook})
 
-        ending = self._ending = Ending(soak, suite, self._folder, self._signals, console, conclude)
+        ending = self._ending = Ending(soak, suite, folder, self._signals, console, conclude)
         try:
             self._signals.listen()
             with private.loop_shortcuts(session):
@@ -199,7 +225,9 @@ class SoakPlugin:
         if reporter is not None:
             reporter.write_line(f"resilience: {text}")
 
-    def _end_hung(self, session: pytest.Session, soak: SoakRun, console: Console, hang: Hang) -> None:
+    def _end_hung(
+        self, session: pytest.Session, soak: SoakRun, folder: RunFolder, console: Console, hang: Hang
+    ) -> None:
         """Report the soak while the tests' thread hangs; the process ends after it."""
         self._ending = None
         self._signals.hold()
@@ -208,7 +236,7 @@ class SoakPlugin:
         console.end()
         soak.analyse()
         data, _ = soak.close(lambda: None)
-        self._conclude(session, data, {})
+        self._present(session, folder, data, {})
         finish_session(session)
 
     def _start(
@@ -219,7 +247,7 @@ class SoakPlugin:
         clock: SystemClock,
         news: HookNews,
         rescue: HangRescue,
-    ) -> SoakRun:
+    ) -> tuple[SoakRun, RunFolder]:
         began = datetime.now(UTC)
         root = self._config.rootpath / self._settings.directory
 
@@ -229,12 +257,16 @@ class SoakPlugin:
             suite.obey_maxfail()
 
         try:
-            self._folder = create_folder(root, new_test_id(began, secrets.token_hex(2)))
-            return SoakRun(
+            folder = (
+                self._resumed.folder
+                if self._resumed
+                else create_folder(root, new_test_id(began, secrets.token_hex(2)))
+            )
+            soak = SoakRun(
                 suite,
                 world,
                 self._settings,
-                self._folder,
+                folder,
                 clock=clock,
                 began=began,
                 command=self._command(),
@@ -242,9 +274,11 @@ class SoakPlugin:
                 between=between,
                 tell=news.tell,
                 rescue=rescue,
+                resume=self._resumed is not None,
             )
         except ResilienceError as wrong:
             raise pytest.UsageError(str(wrong)) from None
+        return soak, folder
 
     def _command(self) -> str:
         """Return the command that repeats this run."""
@@ -253,19 +287,12 @@ class SoakPlugin:
         seeded = any(argument.startswith("--resilience-seed") for argument in given)
         return shlex.join(["pytest", *given, *([] if seeded else [seed])])
 
-    def _conclude(self, session: pytest.Session, data: RunData, broken: Mapping[str, BaseException]) -> None:
-        """Write the report, and tell pytest of each test, each criterion, the result and what is `broken`."""
-        assert self._folder is not None
-        self._report = model.build(data)
-        json_report.write(self._report, self._folder.report_json)
-        for name, value in junit.properties(self._report):
-            private.add_junit_property(self._config, name, value)
-        items = {item.nodeid: item for item in session.items}
-        reports = list(verdict_reports(self._report, items, broken))
+    def _present(
+        self, session: pytest.Session, folder: RunFolder, data: RunData, broken: Mapping[str, BaseException]
+    ) -> None:
+        self._presentation = Presentation(model.build(data), folder)
         self._config.option.maxfail = 0  # it counts failures of iterations, not of criteria
-        session.testscollected = len(reports)  # pytest's progress counts these, not the items
-        for report in reports:
-            self._config.hook.pytest_runtest_logreport(report=report)
+        self._presentation.tell(session, broken)
 
     def _show_plan(self, suite: PytestSuite, world: World) -> None:
         settings = self._settings

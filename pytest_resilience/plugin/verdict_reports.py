@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 import pytest
 
@@ -9,6 +10,7 @@ from pytest_resilience.report.model import CriterionRow, Report, TestRow, to_sur
 from pytest_resilience.units import counted
 
 PREFIX = "resilience"
+Location: TypeAlias = tuple[str, int | None, str]
 INCONCLUSIVE, UNMET, WARNING = "inconclusive", "unmet", "warning"
 
 
@@ -17,10 +19,11 @@ def verdict_reports(
 ) -> Iterator[pytest.TestReport]:
     """Yield a report for each soak test, each criterion, the overall result, and what of the user's `broken`.
 
-    `broken` maps the name of what raised (the teardown, a hook) to what it raised.
+    `items` has the tests, as far as they were collected. `broken` maps the name of what raised (the teardown,
+    a hook) to what it raised.
     """
     for row in report.tests:
-        yield _test(row, items[row.test], report)
+        yield _test(row, items.get(row.test), report)
     for criterion in report.criteria:
         yield _criterion(criterion, report.status)
     yield _overall(report)
@@ -30,27 +33,35 @@ def verdict_reports(
         yield _report(f"{PREFIX}::{name}", (PREFIX, None, name), "failed", text)
 
 
-def _test(row: TestRow, item: pytest.Item, report: Report) -> pytest.TestReport:
+def _test(row: TestRow, item: pytest.Item | None, report: Report) -> pytest.TestReport:
+    location = _location(row.test) if item is None else item.location
     outside = row.failures - row.failures_in_faults
     if outside:
         first = next(one for one in report.failures if one.test == row.test and not one.event_id)
         count = f"{outside:,} of {counted(row.iterations, 'iteration')} failed outside faults"
         text = f"{count}, first in {first.phase}:\n{first.text}"
-        return _report(row.test, item.location, "failed", text, seconds=row.seconds)
+        return _report(row.test, location, "failed", text, seconds=row.seconds)
     if row.failures_to_survive:
-        return _not_survived(row, item, report)
+        return _not_survived(row, location, report)
     if row.skipped == row.iterations:
-        skip = (str(item.path), item.location[1] or 0, "skipped in every iteration")
-        return _report(row.test, item.location, "skipped", skip)
-    return _report(row.test, item.location, "passed", seconds=row.seconds)
+        path = location[0] if item is None else str(item.path)
+        skip = (path, location[1] or 0, "skipped in every iteration")
+        return _report(row.test, location, "skipped", skip)
+    return _report(row.test, location, "passed", seconds=row.seconds)
 
 
-def _not_survived(row: TestRow, item: pytest.Item, report: Report) -> pytest.TestReport:
+def _location(test: str) -> tuple[str, int | None, str]:
+    """Return what the id of a test says about its place."""
+    path, _, name = test.partition("::")
+    return path, None, name.replace("::", ".")
+
+
+def _not_survived(row: TestRow, location: Location, report: Report) -> pytest.TestReport:
     first = next(one for one in report.failures if one.test == row.test and to_survive(one, report))
     count = f"{row.failures_to_survive:,} of {counted(row.iterations, 'iteration')}"
     why = f"failed under faults that it must survive, first under {first.event_id}"
     text = f"{count} {why}:\n{first.text}"
-    return _report(row.test, item.location, "failed", text, seconds=row.seconds)
+    return _report(row.test, location, "failed", text, seconds=row.seconds)
 
 
 def _criterion(row: CriterionRow, status: str) -> pytest.TestReport:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pytest_resilience.breakers.records import BreakerResult, Cascade
 from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Seam
 from pytest_resilience.memory.records import Leak
+from pytest_resilience.report.attempts import AttemptRow, attempt_rows
 from pytest_resilience.report.rate import Rate, rate_of
 from pytest_resilience.soak.criteria import Overall, overall
 from pytest_resilience.soak.event_recovery import recovery_of
@@ -48,8 +49,9 @@ class CriterionRow:
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """An injection; `outcome` is recovered, not recovered, undecided or never fired.
+    """An injection; `outcome` is recovered, not recovered, undecided, unknown or never fired.
 
+    It is unknown where the process of the run ended before the suite was back.
     `reached` and `fired` count what the `seam` says (see ChaosEvent); `metrics` are of the test process.
     `recovery_seconds` is from the removal to recovery, `waited_seconds` the time waited for it in vain.
     """
@@ -143,6 +145,7 @@ class Report:
     seed: int
     intensity: str
     command: str
+    attempts: tuple[AttemptRow, ...]
     planned_seconds: float
     seconds: float
     iterations: int
@@ -190,6 +193,7 @@ def build(data: RunData) -> Report:
         seed=run.seed,
         intensity=run.intensity,
         command=run.command,
+        attempts=attempt_rows(data),
         planned_seconds=run.duration_seconds,
         seconds=seconds,
         iterations=sum(tally.iterations for tally in data.tallies),
@@ -297,7 +301,7 @@ def _event(event: ChaosEvent, data: RunData) -> EventRow:
         fired=event.fired,
         outcome=recovery.outcome if event.fired else "never fired",
         recovery_seconds=recovery.seconds if back and event.fired else None,
-        waited_seconds=recovery.seconds if event.fired and not back else None,
+        waited_seconds=recovery.seconds if event.fired and not back and not event.cut else None,
         seam=event.seam,
         detail=event.detail,
         observed=event.observed,

@@ -6,6 +6,7 @@ from itertools import chain
 from textwrap import wrap
 
 from pytest_resilience.chaos.records import NotRun
+from pytest_resilience.report.attempts import AttemptRow, total_gap
 from pytest_resilience.report.model import (
     Coverage,
     CriterionRow,
@@ -16,12 +17,14 @@ from pytest_resilience.report.model import (
 )
 from pytest_resilience.report.rate import Rate
 from pytest_resilience.report.table import WIDTH, table
+from pytest_resilience.soak.resume import UNFINISHED
 from pytest_resilience.store.records import Failure, Hang
 from pytest_resilience.units import counted, format_duration
 
 SEVERITY = ("unmet", "inconclusive", "warning", "met", "not_applicable")
 MOST_EVENTS = 30
 MOST_NOT_RUN = 5
+MOST_GAPS = 5
 MOST_FAILURES = 3
 MOST_LINES = 8
 REACHED_SHARE = 0.95
@@ -49,7 +52,19 @@ def lines(report: Report) -> list[str]:
 def _head(report: Report) -> list[str]:
     took = f"{format_duration(report.seconds)} of {format_duration(report.planned_seconds)}"
     did = f"{counted(report.iterations, 'iteration')} of {counted(len(report.tests), 'test')}"
-    return [f"{report.test_id}: {took}, {did}, seed {report.seed}, intensity {report.intensity}"]
+    head = f"{report.test_id}: {took}, {did}, seed {report.seed}, intensity {report.intensity}"
+    return [head, *_resumptions(report.attempts)]
+
+
+def _resumptions(attempts: Sequence[AttemptRow]) -> list[str]:
+    """Say how often the run was resumed, and how long nothing ran."""
+    later = attempts[1:]
+    if not later:
+        return []
+    gaps = [f"{format_duration(row.gap_seconds)} at {format_duration(row.began)}" for row in later]
+    shown = ", ".join(gaps[:MOST_GAPS]) + (f", {len(gaps) - MOST_GAPS} more" if len(gaps) > MOST_GAPS else "")
+    total = format_duration(total_gap(attempts))
+    return _wrapped(f"Resumed {counted(len(later), 'time')}: nothing ran for {total} in all ({shown}).")
 
 
 def _phases(phases: Sequence[PhaseRow]) -> list[str]:
@@ -151,6 +166,10 @@ def _target(one: NotRun) -> str:
     return one.service if one.seam in ("", "calls", one.service) else f"{one.service} ({one.seam})"
 
 
+def _wrapped(text: str) -> list[str]:
+    return wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
 def _bullet(text: str) -> list[str]:
     parts = wrap(text, WIDTH - 4, break_long_words=False, break_on_hyphens=False)
     return [f"{'  - ' if number == 0 else '    '}{part}" for number, part in enumerate(parts)]
@@ -211,14 +230,22 @@ def _result(report: Report) -> list[str]:
         *_coverage(report.coverage),
         f"{report.overall_result}: {_counts(row.verdict for row in report.criteria)}",
         *([f"Repeat with: {report.command}"] if report.command else []),
+        *_resume(report),
     ]
+
+
+def _resume(report: Report) -> list[str]:
+    """Say how an unfinished run goes on."""
+    if report.status not in UNFINISHED:
+        return []
+    return [f"Resume with: {report.command or 'pytest'} --soak-resume={report.test_id}"]
 
 
 def _ending(report: Report) -> list[str]:
     if report.status == "complete":
         return []
     if report.status == "running":
-        return ["The run did not end properly."]
+        return ["The run has not ended: it was killed, or is still going on."]
     how = report.reason if report.status == "interrupted" else f"{report.status}: {report.reason}"
     return [f"The run was {how}."]
 

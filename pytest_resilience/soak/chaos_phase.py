@@ -2,11 +2,12 @@
 
 import random
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
-from pytest_resilience.chaos.records import NotRun
+from pytest_resilience.chaos.records import ChaosEvent, NotRun
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.candidates import Candidate
 from pytest_resilience.soak.messages import Message
@@ -27,6 +28,41 @@ STRETCH = 3
 SPARE = 1.5
 
 
+@dataclass(frozen=True, slots=True)
+class ChaosPast:
+    """What the phase did before the run was resumed.
+
+    Args:
+        began: when it began, in run seconds.
+        scenarios: of the injections, by the number that ends the id of their event.
+        refused: what was not run, among it what could not be injected.
+    """
+
+    began: float
+    scenarios: Mapping[int, str] = field(default_factory=dict)
+    refused: Sequence[NotRun] = ()
+
+    @property
+    def last(self) -> int:
+        """Return the highest number that was given to an injection."""
+        return max(self.scenarios, default=0)
+
+    def scenario(self, number: int) -> str:
+        return self.scenarios.get(number, "")
+
+    def refusal(self, target: Candidate) -> NotRun:
+        """Return the record of a target that could not be injected."""
+        key = (target.scenario, target.target, target.seam)
+        same = (one for one in self.refused if (one.scenario, one.service, one.seam) == key)
+        return next(same, not_run(target, "it could not be injected before the run was resumed"))
+
+
+def chaos_past(began: float, events: Iterable[ChaosEvent], refused: Sequence[NotRun]) -> ChaosPast:
+    """Read the past of the phase from the records of its events."""
+    numbered = ((event.event_id.rpartition("-")[2], event.scenario) for event in events)
+    return ChaosPast(began, {int(number): scenario for number, scenario in numbered}, refused)
+
+
 class Stage(Protocol):
     """What the phase needs of the conductor."""
 
@@ -43,7 +79,8 @@ class Stage(Protocol):
 class ChaosPhase:
     """Injects each candidate, in an order drawn by `rng`, `at_once` together, until `end` (run seconds).
 
-    With `staying`, no fault is removed before the end, so that only that many can be injected.
+    With `staying`, no fault is removed before the end, so that only that many can be injected. `past` is what
+    the phase did before the run was resumed: the order goes on behind it.
     """
 
     def __init__(
@@ -54,13 +91,16 @@ class ChaosPhase:
         rng: random.Random,
         at_once: int = 1,
         staying: int | None = None,
+        past: ChaosPast | None = None,
     ) -> None:
         self._stage, self._targets, self._end, self._rng = stage, list(targets), end, rng
         self._at_once, self._staying = at_once, staying
-        self._began = stage.now()
+        self._past = past or ChaosPast(stage.now())
+        self._began = self._past.began
         self._numbers = count(1)
+        self._replaying = self._past.last > 0
         self._ran: set[Candidate] = set()
-        share = (end - stage.now()) * at_once / (2 * PASSES * max(1, len(targets)))
+        share = (end - self._began) * at_once / (2 * PASSES * max(1, len(targets)))
         self._window = min(MAX_WINDOW_SECONDS, max(MIN_WINDOW_SECONDS, share))
 
     def script(self) -> Script:
@@ -75,15 +115,30 @@ class ChaosPhase:
 
     def _passes(self) -> Script:
         """Pass over all candidates again and again."""
-        while self._targets and self._has_room():
+        while self._targets and (self._replaying or self._has_room()):
             for salvo in salvos(variety(self._shuffled()), self._at_once):
-                if self._has_room():
-                    yield from self._strike(salvo)
+                left = [target for target in salvo if not self._was_tried(target)]
+                if left and self._has_room():
+                    yield from self._strike(left)
+
+    def _was_tried(self, target: Candidate) -> bool:
+        """Tell whether the next number was given before the run was resumed; learn what became of it."""
+        if not self._replaying:
+            return False
+        number = next(self._numbers)
+        self._replaying = number < self._past.last
+        if self._past.scenario(number) == target.scenario:
+            self._ran.add(target)
+        elif number not in self._past.scenarios:  # it could not be injected
+            self._targets.remove(target)
+            self._stage.put(self._past.refusal(target))
+        return True
 
     def _stay(self, most: int) -> Script:
         """Inject as many as may be active at once, and leave them; critical ones only if no other can be."""
         if not self._has_room():
             return
+        self._numbers = count(self._past.last + 1)
         events: list[str] = []
         try:
             together: list[Candidate] = []

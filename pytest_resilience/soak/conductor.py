@@ -21,6 +21,7 @@ from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.pacing import NO_LIMIT, Load, too_few_rounds
 from pytest_resilience.soak.phases import PHASES, PhaseName
 from pytest_resilience.soak.recovery import LIMIT_ROUNDS, LIMIT_SECONDS, PATIENCE
+from pytest_resilience.soak.resume import Past
 from pytest_resilience.soak.script import Abort, Script, Until
 from pytest_resilience.soak.state import RunnerState
 from pytest_resilience.store.records import Note, Phase, Record
@@ -38,6 +39,7 @@ class Conductor:
         budgets: seconds of each timed phase.
         disabled: phases that are switched off, and the option that did it.
         staying: how many faults stay until the end of the chaos phase; None removes each after its window.
+        past: what a run that is resumed has behind it; phases that are done stay done.
         store: keeps a record.
         say: shows the user a line.
         rounds_wanted: in the whole run; after the baseline it is said if they are too many.
@@ -55,6 +57,7 @@ class Conductor:
         disabled: Mapping[PhaseName, str],
         staying: int | None = None,
         seed: int,
+        past: Past | None = None,
         store: Callable[[Record], None],
         say: Callable[[str], None],
         rounds_wanted: int = 1,
@@ -66,13 +69,17 @@ class Conductor:
         self._staying, self._random = staying, random.Random(f"chaos:{seed}")
         self._origin = origin
         self._ends: dict[PhaseName, float] = {}
-        self._unreached: list[Seam] = []
+        self._past = past
+        self._unreached: list[Seam] = past.unreached if past else []
         self._taking = threading.Lock()
         self.state = RunnerState()
+        self.state.seams += past.data.seams if past else ()
+        self.opened = False
         self.phases = {
             kind.name: Phase(kind.name, position, "planned", budgets.get(kind.name, 0.0))
             for position, kind in enumerate(PHASES)
         }
+        self.phases.update({PhaseName(phase.name): phase for phase in past.data.phases} if past else {})
         for phase in self.phases.values():
             store(phase)
 
@@ -121,8 +128,11 @@ class Conductor:
             self.change(event.event_id, waited_seconds=self.now() - event.removed_at)
 
     def enter(self, name: PhaseName) -> None:
-        """Begin a phase."""
-        self._mark(name, status="running", started=self.now())
+        """Begin a phase, or go on with it."""
+        started = self.phases[name].started
+        self._mark(
+            name, status="running", started=self.now() if started is None else started, ended=None, reason=""
+        )
 
     def leave(self, name: PhaseName, status: str = "done", reason: str = "") -> None:
         """End a phase."""
@@ -130,8 +140,9 @@ class Conductor:
 
     def script(self) -> Script:
         """Run the phases up to RECOVERY_VALIDATION; raise Abort if that cannot be done."""
-        yield from self._phase(PhaseName.INITIALIZATION, self._initialize())
+        yield from self._open()
         self._schedule()
+        self.opened = True
         yield from self._phase(PhaseName.BASELINE, self._baseline())
         yield from self._phase(PhaseName.CHAOS, self._chaos())
         yield from self._phase(PhaseName.BREAKERS, self._task(messages.VerifyBreakers()))
@@ -139,7 +150,19 @@ class Conductor:
         yield from self._phase(PhaseName.MEMORY, self._loop(PhaseName.MEMORY))
         yield from self._phase(PhaseName.RECOVERY, self._loop(PhaseName.RECOVERY))
 
+    def _open(self) -> Script:
+        """Wait until the suite is ready, also where a process before has been through the first phase."""
+        if self._is_over(PhaseName.INITIALIZATION):
+            yield from self._initialize()
+        else:
+            yield from self._phase(PhaseName.INITIALIZATION, self._initialize())
+
+    def _is_over(self, name: PhaseName) -> bool:
+        return self.phases[name].status in ("done", "skipped")
+
     def _phase(self, name: PhaseName, body: Script) -> Script:
+        if self._is_over(name):
+            return
         missing = self._missing(name)
         if missing:
             self._mark(name, status="skipped", reason=missing)
@@ -156,9 +179,13 @@ class Conductor:
     def _due(self, name: PhaseName) -> tuple[float, ...]:
         """Return when growth needs a checkpoint: late in the baseline, and late in the memory soak."""
         places = {PhaseName.BASELINE: PLACES_BEFORE, PhaseName.MEMORY: PLACES_AFTER}.get(name, ())
-        return due_times(self.now(), self._ends[name], places) if places else ()
+        return due_times(self._started(name), self._ends[name], places) if places else ()
 
-    def _mark(self, name: PhaseName, **changes: str | float) -> None:
+    def _started(self, name: PhaseName) -> float:
+        started = self.phases[name].started
+        return self.now() if started is None else started
+
+    def _mark(self, name: PhaseName, **changes: str | float | None) -> None:
         self.phases[name] = replace(self.phases[name], **changes)  # type: ignore[arg-type]
         self._store(self.phases[name])
 
@@ -179,7 +206,8 @@ class Conductor:
 
     def _initialize(self) -> Script:
         state = self.state
-        yield Until(self.duration, lambda: state.declared is not None or state.broken is not None)
+        deadline = self.now() + self.duration
+        yield Until(deadline, lambda: state.declared is not None or state.broken is not None)
         self._check_suite()
         if state.declared is None:
             asked = format_duration(self.duration)
@@ -191,7 +219,8 @@ class Conductor:
 
     def _schedule(self) -> None:
         """Share what INITIALIZATION left of the run among the timed phases."""
-        end = self.now()
+        ended = self.phases[PhaseName.INITIALIZATION].ended
+        end = self.now() if ended is None else ended
         scale = max(0.0, self.duration - end) / self.duration
         for name, budget in self._budgets.items():
             end += budget * scale
@@ -234,7 +263,8 @@ class Conductor:
                 reason = f"the suite never reaches the {target.seam} of {target.target}"
                 self.put(not_run(target, reason, unreached_fix(target.seam)))
         at_once = declared.at_once
-        yield from ChaosPhase(self, reached, end, self._random, at_once, self._staying).script()
+        past = self._past.chaos if self._past else None
+        yield from ChaosPhase(self, reached, end, self._random, at_once, self._staying, past).script()
 
     def _is_reached(self, target: Candidate) -> bool:
         """Tell whether the suite used the seam while it was watched, or nobody can watch it."""

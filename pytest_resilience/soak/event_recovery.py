@@ -12,11 +12,12 @@ from pytest_resilience.units import format_duration
 class EventRecovery:
     """How an event ended: recovered within its limit, not, or undecided as the run ended before the limit.
 
+    An event that was cut off by the end of its process is unknown: it may have gone either way.
     `seconds` is from the removal of the fault to recovery, or as long as the run waited for it.
     """
 
     event: ChaosEvent
-    outcome: Literal["recovered", "not recovered", "undecided"]
+    outcome: Literal["recovered", "not recovered", "undecided", "unknown"]
     seconds: float
 
     @property
@@ -26,6 +27,8 @@ class EventRecovery:
         took = format_duration(self.seconds)
         if self.event.recovered_at is not None:
             return f"{name} recovered after {took} (limit {limit})"
+        if self.outcome == "unknown":
+            return f"{name} was cut off by the end of its process: whether the suite came back is unknown"
         if self.outcome == "undecided":
             return f"{name} had {took} of {limit} to recover when the run ended"
         return f"{name} did not recover within {limit} (waited {took})"
@@ -33,6 +36,8 @@ class EventRecovery:
 
 def recovery_of(event: ChaosEvent, elapsed: float) -> EventRecovery:
     """Judge an event of a run that has lasted `elapsed` seconds."""
+    if event.cut:
+        return EventRecovery(event, "unknown", 0.0)
     if event.removed_at is None:
         return EventRecovery(event, "undecided", 0.0)
     limit = limit_of(event)

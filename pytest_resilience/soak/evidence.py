@@ -21,6 +21,7 @@ UNREACHED_FIXES = {
     SeamKind.ENDPOINT.value: "Connect the code to the fixture service_address instead of the endpoint.",
 }
 NO_SURVIVOR = "no soak test declares with survives=[…] what it survives"
+OPEN = ("undecided", "unknown")
 MOST_SERVICES_DOWN = 5
 MOST_NAMED = 5
 FEWEST_ITERATIONS = 5
@@ -166,27 +167,38 @@ def _pass_rate(tally: Tally) -> float:
 
 
 def recovery_success_rate(data: RunData) -> Evidence:
-    """Count the fired events after which the suite was back within their limit."""
+    """Count the fired events after which the suite was back within their limit.
+
+    An event that is still open, or was cut off by the end of its process, may have gone either way.
+    """
     recoveries = fired_events(data)
     if not recoveries:
         return Missing(_nothing_fired(data))
     good = sum(one.outcome == "recovered" for one in recoveries)
-    open_ones = sum(one.outcome == "undecided" for one in recoveries)
+    open_ones = sum(one.outcome in OPEN for one in recoveries)
     fact = f"{good} of {len(recoveries)} fired events recovered"
     because = _listed(one.sentence for one in recoveries if one.outcome != "recovered")
     return Finding(good / len(recoveries), (good + open_ones) / len(recoveries), fact, because)
 
 
 def mean_recovery_seconds(data: RunData) -> Evidence:
-    """Average the recoveries of the fired events; one that never recovered counts with the time waited."""
-    recoveries = fired_events(data)
-    if not recoveries:
+    """Average the recoveries of the fired events; one that never recovered counts with the time waited.
+
+    One that was cut off by the end of its process has no such time: it is left out.
+    """
+    everything = fired_events(data)
+    recoveries = [one for one in everything if one.outcome != "unknown"]
+    if not everything:
         return Missing(_nothing_fired(data))
+    if not recoveries:
+        return Missing(_listed(one.sentence for one in everything))
     mean = fmean(one.seconds for one in recoveries)
     undecided = [one for one in recoveries if one.outcome == "undecided"]
     slowest = max(recoveries, key=lambda one: one.seconds)
     fact = f"mean of {len(recoveries)} fired events, slowest {format_duration(slowest.seconds)}"
     fact += f" after {describe_event(slowest.event)}"
+    cut = len(everything) - len(recoveries)
+    fact += f"; {counted(cut, 'event')} cut off by the end of a process left out" if cut else ""
     return Finding(mean, math.inf if undecided else mean, fact, _listed(one.sentence for one in undecided))
 
 

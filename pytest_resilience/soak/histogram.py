@@ -25,6 +25,19 @@ class Histogram:
         self.total += seconds
         self.longest = max(self.longest, seconds)
 
+    def text(self) -> str:
+        """Return the counts as text, for `read`."""
+        return " ".join(f"{bucket}:{count}" for bucket, count in sorted(self._counts.items()))
+
+    @classmethod
+    def read(cls, text: str, total: float = 0.0) -> "Histogram":
+        """Return the histogram that wrote `text`; `total` is the sum of its values in seconds."""
+        histogram = cls()
+        for bucket, _, count in (part.partition(":") for part in text.split()):
+            histogram._counts[int(bucket)] = int(count)
+        histogram.count, histogram.total = sum(histogram._counts.values()), total
+        return histogram
+
     def quantile(self, share: float) -> float:
         """Return the latency in seconds below which `share` (0 to 1) of the values lie; 0 if empty."""
         rank = share * (self.count - 1)

@@ -19,11 +19,18 @@ class Leader:
 
     `abort_reason` is asked while the script waits; when it gives a reason, the run ends. Afterwards `reason`
     says why the script did not end by itself, or is empty, `error` holds a defect of ours, and `cpu_seconds`
-    is what the thread cost.
+    is what the thread has cost. `beat` is called each time that it looks, at least every quarter of a second.
     """
 
-    def __init__(self, conductor: Conductor, clock: Clock, abort_reason: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        conductor: Conductor,
+        clock: Clock,
+        abort_reason: Callable[[], str],
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         self._conductor, self._clock, self._abort_reason = conductor, clock, abort_reason
+        self._beat = beat
         self._news = threading.Event()
         self._cancelled = False
         self._thread = threading.Thread(target=self._work, name="resilience-conductor", daemon=True)
@@ -64,6 +71,8 @@ class Leader:
                 script.close()
                 return
             self._conductor.tick()
+            self.cpu_seconds = time.thread_time()
+            self._beat()
             reason = self._conductor.broken() or self._abort_reason()
             if reason:
                 script.throw(Abort(reason))

@@ -3,15 +3,15 @@
 import gc
 import json
 import platform
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime
 
 from pytest_resilience._version import __version__
-from pytest_resilience.chaos.records import ChaosEvent
+from pytest_resilience.chaos.records import ChaosEvent, Seam
 from pytest_resilience.clock import Clock
-from pytest_resilience.errors import ResilienceError
+from pytest_resilience.errors import ResilienceError, StoreError
 from pytest_resilience.memory.records import Observer, Sample
 from pytest_resilience.memory.sampler import Sampler, interval_for
 from pytest_resilience.settings import Settings
@@ -26,13 +26,16 @@ from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.news import News, Tell
 from pytest_resilience.soak.pacing import Load, rounds_wanted
 from pytest_resilience.soak.phases import PhaseName, divide, parse_budgets
+from pytest_resilience.soak.pulse import Pulse
+from pytest_resilience.soak.resume import Past, begin, carry_on, check_tests, check_unfinished
 from pytest_resilience.soak.runner import Runner, Suite, World
 from pytest_resilience.soak.tasks import soak_tasks
 from pytest_resilience.soak.watchdog import STILL_HANGING, Rescue, Watchdog
 from pytest_resilience.store.codec import KINDS
 from pytest_resilience.store.layout import RunFolder
+from pytest_resilience.store.lock import RunLock
 from pytest_resilience.store.reader import read
-from pytest_resilience.store.records import Hang, Record, Run, SoakTest
+from pytest_resilience.store.records import Attempt, Hang, Record, Run, SoakTest
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.store.run_store import RunStore
 from pytest_resilience.units import format_duration
@@ -61,6 +64,10 @@ class SoakRun:
         between: called between two iterations, on the tests' thread.
         tell: told of each change of an event, on the tests' thread too.
         rescue: ends an iteration that hangs; without it none is watched.
+        resume: go on with the run that `folder` holds; the settings are those that it was begun with.
+
+    Raises:
+        StoreError: the record cannot be made, another process has it, or the run cannot be resumed.
     """
 
     def __init__(
@@ -77,31 +84,70 @@ class SoakRun:
         between: Callable[[], None],
         tell: Tell = lambda event, change: None,
         rescue: Rescue | None = None,
+        resume: bool = False,
     ) -> None:
         self._hangs = 0
         self._news = News(tell)
-        self._settings, self._folder, self._clock, self._origin = settings, folder, clock, clock.now()
+        self._settings, self._folder, self._clock = settings, folder, clock
         self._load = Load.read(settings.rate, settings.think_time)
         self._limits, self._off = limits_of(settings), switched_off(settings)
-        self._run = describe(settings, folder.test_id, began, command)
         runner_end, conductor_end = Loopback.pair()
-        self._store = RunStore(folder.database, folder.log)
-        self._undo = ExitStack()
-        self._undo.callback(self._store.close)
-        self._store.put(self._run)
         marks = [world.marks.get(test, SoakTest(test)) for test in suite.tests]
-        for mark in marks:
-            self._store.put(mark)
-        self._store.flush()  # whoever reads the file from now on finds a run
+        with ExitStack() as undo:
+            undo.enter_context(RunLock(folder.lock))
+            self._past = self._read_past(suite, began) if resume else None
+            self._origin = clock.now() - (self._past.elapsed if self._past else 0.0)
+            self._store = self._open_store(marks, began, command)
+            undo.callback(self._is_recorded)
+            self._undo = undo.pop_all()
         self._conductor = self._make_conductor(conductor_end, say, marks)
         self._runner = self._make_runner(runner_end, suite, world, between)
         self._sampler = self._make_sampler(runner_end) if settings.enable_memory_monitoring else None
         self._runner.memory = self._sampler
         self._runner.watchdog = self._make_watchdog(rescue, runner_end) if rescue else None
-        self._leader = Leader(self._conductor, clock, self._make_watch())
+        watch = self._make_watch()
+        self._leader = Leader(self._conductor, clock, lambda: self._store.trouble or watch(), self._beat)
+        self._pulse = self._make_pulse()
         conductor_end.attach(self._receive)
+        if self._past and world.chaos:
+            world.chaos.carry_on(self._past.data.seams, self._past.data.events)
         if self._store.warning:
             self._conductor.note(self._store.warning)
+
+    def _read_past(self, suite: Suite, began: datetime) -> Past:
+        data = read(self._folder.database)
+        check_unfinished(data.run)
+        check_tests(data, suite.tests)
+        return carry_on(data, began)
+
+    def _open_store(self, tests: Iterable[SoakTest], began: datetime, command: str) -> RunStore:
+        """Open the record; whoever reads it from now on finds a run."""
+        database, log, past = self._folder.database, self._folder.log, self._past
+        if past is not None:
+            self._run, self._attempt = past.data.run, past.attempt
+            return RunStore(database, log, first=past.records, forget=past.forgotten)
+        self._run = describe(self._settings, self._folder.test_id, began, command)
+        first = begin(self._run, tests, began)
+        self._attempt = next(record for record in first if isinstance(record, Attempt))
+        return RunStore(database, log, first=first)
+
+    def _make_pulse(self) -> Pulse:
+        return Pulse(
+            self._attempt,
+            self._conductor.now,
+            lambda: self._conductor.state.progress,
+            self._observers,
+            self._put,
+            self._past.data.observers if self._past else (),
+        )
+
+    def _beat(self) -> None:
+        self._pulse.tick()
+
+    def _put(self, record: Record) -> None:
+        """Keep a record; that this is impossible is told by the store's trouble, which ends the run."""
+        with suppress(StoreError):
+            self._store.put(record)
 
     def _make_conductor(
         self, link: Loopback, say: Callable[[str], None], marks: Iterable[SoakTest]
@@ -117,6 +163,7 @@ class SoakRun:
             disabled={name: f"resilience_{field} = false" for name, field in switches.items()},
             staying=None if settings.auto_recovery else settings.max_concurrent_chaos,
             seed=self._run.seed,
+            past=self._past,
             store=self._keep,
             say=say,
             rounds_wanted=rounds_wanted(self._limits["fewest_iterations"].value, marks),
@@ -126,7 +173,7 @@ class SoakRun:
     def _keep(self, record: Record) -> None:
         if isinstance(record, ChaosEvent):
             self._news.take(record)
-        self._store.put(record)
+        self._put(record)
 
     def _make_runner(self, link: Loopback, suite: Suite, world: World, between: Callable[[], None]) -> Runner:
         seed = self._run.seed
@@ -142,6 +189,7 @@ class SoakRun:
             clock=self._clock,
             origin=self._origin,
             seed=seed,
+            past=self._past,
             tasks=soak_tasks(self._clock, seed),
             between=rest,
             load=self._load,
@@ -178,8 +226,10 @@ class SoakRun:
         )
 
     def _receive(self, message: Message) -> None:
+        if isinstance(message, Seam) and self._past:
+            message = self._past.added_up(message)
         if isinstance(message, KINDS) and not isinstance(message, ChaosEvent):
-            self._store.put(message)
+            self._put(message)
         if isinstance(message, Hang):
             self._tell_hang(message)
         self._leader.take(message)
@@ -268,27 +318,36 @@ class SoakRun:
     def analyse(self, interruption: str = "") -> None:
         """Judge the criteria; `interruption` says what ended the loop before its time."""
         self._conductor.enter(PhaseName.ANALYSIS)
+        self._pulse.beat()
+        data = replace(self.data(), run=self._ended(interruption))
+        leaks, verdicts = leak_verdict(data).leaks, judge(data, self._limits, self._off)
+        self._judged = replace(data, leaks=leaks, verdicts=verdicts)
+        records: tuple[Record, ...] = (*leaks, *verdicts)
+        for record in records:
+            self._put(record)
+        self._conductor.leave(PhaseName.ANALYSIS)
+        self._put(self._judged.run)  # last: a process that dies before leaves a run that can be resumed
+
+    def _ended(self, interruption: str) -> Run:
+        """Return the record of the run with how it ended; what can be put right leaves it unfinished."""
         reason = interruption or self._leader.reason
         status = "interrupted" if interruption else "aborted" if reason else "complete"
-        self._run = replace(self._run, status=status, reason=reason, ended=self._conductor.now())
-        self._store.put(self._run)
-        self._observe()
-        data = self.data()
-        for leak in leak_verdict(data).leaks:
-            self._store.put(leak)
-        for verdict in judge(data, self._limits, self._off):
-            self._store.put(verdict)
-        self._conductor.leave(PhaseName.ANALYSIS)
+        if trouble := self._store.trouble:
+            status, reason = "interrupted", f"stopped: {trouble}"
+        elif self._past and status == "aborted" and not self._conductor.opened:
+            status, reason = "interrupted", f"not resumed: {reason}"
+        return replace(self._run, status=status, reason=reason, ended=self._conductor.now())
 
-    def _observe(self) -> None:
+    def _observers(self) -> Iterator[Observer]:
         now = self._conductor.now()
         if self._sampler:
-            self._store.put(Observer("sampler", now, self._sampler.cpu_seconds))
-        self._store.put(Observer("conductor", now, self._leader.cpu_seconds))
+            yield Observer("sampler", now, self._sampler.cpu_seconds)
+        yield Observer("conductor", now, self._leader.cpu_seconds)
 
     def data(self) -> RunData:
-        """Return the record so far."""
-        self._store.flush()
+        """Return what is recorded: up to now, or as far as that was possible."""
+        with suppress(StoreError):
+            self._store.flush()
         return read(self._folder.database)
 
     def close(self, tear_down: Callable[[], None]) -> tuple[RunData, Exception | None]:
@@ -301,7 +360,16 @@ class SoakRun:
             except Exception as error:
                 failure = error
             self._conductor.leave(PhaseName.CLEANUP)
-        return read(self._folder.database), failure
+            readable = self._is_recorded()
+        return read(self._folder.database) if readable else self._judged, failure
+
+    def _is_recorded(self) -> bool:
+        """End the record; tell whether all of it could be written."""
+        try:
+            self._store.close()
+        except StoreError:
+            return False
+        return True
 
 
 def describe(settings: Settings, test_id: str, began: datetime, command: str) -> Run:

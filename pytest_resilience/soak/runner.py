@@ -19,6 +19,7 @@ from pytest_resilience.soak.outcome import Outcome, Status
 from pytest_resilience.soak.pacing import NO_LIMIT, Load, Pacer
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.recovery import RecoveryWatch, latency_limit
+from pytest_resilience.soak.resume import Past
 from pytest_resilience.soak.rounds import Rounds
 from pytest_resilience.soak.telemetry import Telemetry
 from pytest_resilience.soak.watchdog import HungIteration, Iteration, Watchdog
@@ -27,6 +28,9 @@ from pytest_resilience.store.records import Hang, SoakTest
 
 FLUSH_SECONDS = 0.25
 SOON_SECONDS = 1e-6
+LATENCIES_SECONDS = 0.75
+"""Histograms are much text: less often, but so that a process that is killed loses less than a second."""
+
 BEFORE_CHAOS = (PhaseName.INITIALIZATION, PhaseName.BASELINE)
 
 
@@ -69,6 +73,7 @@ class Runner:
 
     Args:
         origin: what the clock showed when the run began.
+        past: what a run that is resumed has behind it.
         tasks: what to do for a command that pauses the suite.
         between: called between two iterations.
         load: how many iterations are asked for.
@@ -84,6 +89,7 @@ class Runner:
         clock: Clock,
         origin: float,
         seed: int,
+        past: Past | None = None,
         tasks: Mapping[str, Task],
         between: Callable[[], None],
         load: Load = NO_LIMIT,
@@ -94,7 +100,9 @@ class Runner:
         self._suite, self._world, self._link = suite, world, link
         self._clock, self._origin = clock, origin
         self._between, self._tasks = between, tasks
-        self._rounds = Rounds(suite.tests, seed, {test: mark.weight for test, mark in world.marks.items()})
+        self._past = past
+        weights = {test: mark.weight for test, mark in world.marks.items()}
+        self._rounds = Rounds(suite.tests, seed, weights, begin=past.rounds_drawn if past else 0)
         self._survived = {test: mark.survived for test, mark in world.marks.items()}
         self._pacer = Pacer(load, share=rate_share, seed=seed) if load != NO_LIMIT else None
         self._windows = EventWindows()
@@ -106,9 +114,16 @@ class Runner:
         self._recovering: dict[str, RecoveryWatch] = {}
         self._task: Message | None = None
         self._checkpoints = Checkpoints()
-        self._next_flush = self._longest_round = self._longest_calm_round = 0.0
+        self._next_flush = self._next_latencies = self._longest_round = self._longest_calm_round = 0.0
         self._completed_rounds = 0
+        if past:
+            self._restore(past)
         link.attach(self.receive)
+
+    def _restore(self, past: Past) -> None:
+        self._telemetry.restore(past.data.tallies, past.data.latencies, past.data.failures)
+        self._completed_rounds = past.attempt.rounds
+        self._longest_round = past.attempt.longest_round
 
     @property
     def phase(self) -> str:
@@ -133,7 +148,10 @@ class Runner:
     def run(self) -> None:
         """Loop until told to stop."""
         order, upcoming = list(self._suite.tests), self._rounds.next()
-        self._round(order, upcoming[0])
+        if self._past is None:
+            self._round(order, upcoming[0])
+        else:
+            self._try_out(order, upcoming[0])
         self._link.send(self._declared())
         while not self._stopping.is_set():
             order, upcoming = upcoming, self._rounds.next()
@@ -162,6 +180,25 @@ class Runner:
             candidates=tuple(candidates(services.values(), chaos.soaked)) if chaos else (),
             at_once=chaos.at_once if chaos else 1,
         )
+
+    def _try_out(self, order: Sequence[str], afterwards: str) -> None:
+        """Run each test once, to see whether the run can go on in this process; that counts for nothing.
+
+        If one fails, wait for the end that the conductor makes of it.
+        """
+        for test, following in zip(order, (*order[1:], afterwards), strict=True):
+            if self._stopping.is_set():
+                return
+            outcome = self._suite.run(test, following)
+            if outcome.status is Status.FAILED:
+                how = f"fails at once in the process that is to resume the run ({outcome.crash})"
+                self._link.send(messages.Broken(test, how))
+                self._wait_for_the_end()
+            self._between()
+
+    def _wait_for_the_end(self) -> None:
+        while not self._clock.wait(self._stopping, FLUSH_SECONDS):
+            self._between()
 
     # The loop
 
@@ -248,12 +285,23 @@ class Runner:
         if now >= self._checkpoints.next:
             self._checkpoint()
         if now >= self._next_flush:
-            self.flush()
+            self._flush_counts()
             self._next_flush = now + FLUSH_SECONDS
+        if now >= self._next_latencies:
+            self._flush_latencies()
+            self._next_latencies = now + LATENCIES_SECONDS
         self._between()
 
     def flush(self) -> None:
         """Send all that the loop has counted since the last time."""
+        self._flush_latencies()
+        self._flush_counts()
+
+    def _flush_latencies(self) -> None:
+        for record in self._telemetry.drain_latencies():
+            self._link.send(record)
+
+    def _flush_counts(self) -> None:
         for record in self._telemetry.drain():
             self._link.send(record)
         for event_id, injection in list(self._injections.items()):

@@ -41,7 +41,11 @@ class RunnerState:
             case messages.Finished(task):
                 self.finished.add(task)
             case Seam():
-                self.seams.append(message)
+                known = [(seam.service, seam.target) for seam in self.seams]
+                if (key := (message.service, message.target)) in known:
+                    self.seams[known.index(key)] = message
+                else:
+                    self.seams.append(message)
             case Sample():
                 self.rss = message.rss
                 self.system_percent = message.system_percent or self.system_percent

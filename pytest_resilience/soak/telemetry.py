@@ -1,17 +1,20 @@
 """What the iterations did, in bounded memory: tallies by test and phase, failures by kind."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from pytest_resilience.soak.histogram import Histogram
 from pytest_resilience.soak.outcome import Outcome, Status
-from pytest_resilience.store.records import Failure, Tally
+from pytest_resilience.store.records import Failure, Latencies, Tally
 
 MOST_KINDS_OF_FAILURE = 200
 """Of failures within faults, and as many again of those outside."""
 
 OTHER = "(other kinds of failures)"
+
+LONGEST_TEXT = 32 * 1024
+"""Of one kind of failure, in characters: with all kinds the record stays within some megabytes."""
 
 
 class _Counts:
@@ -19,6 +22,13 @@ class _Counts:
         self.iterations = self.failures = self.in_faults = self.skipped = 0
         self.longest = 0.0
         self.latency = Histogram()
+
+    def restore(self, tally: Tally, histogram: str) -> None:
+        """Go on from what a process before has counted."""
+        self.iterations, self.failures = tally.iterations, tally.failures
+        self.in_faults, self.skipped = tally.failures_in_faults, tally.skipped
+        self.longest = tally.longest
+        self.latency = Histogram.read(histogram, tally.seconds)
 
     def add(self, outcome: Outcome, event_id: str, took: float) -> None:
         self.iterations += 1
@@ -43,10 +53,27 @@ class Telemetry:
         self._failures: dict[tuple[str, str, str], Failure] = {}
         self._kinds: Counter[bool] = Counter()
         self._changed: set[tuple[str, str]] = set()
+        self._changed_latencies: set[tuple[str, str]] = set()
         self._changed_failures: set[tuple[str, str, str]] = set()
         self.iterations = 0
         self.failures = 0
         self.failures_outside = 0
+
+    def restore(
+        self, tallies: Iterable[Tally], latencies: Iterable[Latencies], failures: Iterable[Failure]
+    ) -> None:
+        """Go on from what was counted before the run was resumed."""
+        histograms = {(one.test, one.phase): one.histogram for one in latencies}
+        for tally in tallies:
+            key = (tally.test, tally.phase)
+            self._counts[key] = _Counts()
+            self._counts[key].restore(tally, histograms.get(key, ""))
+            self.iterations += tally.iterations
+            self.failures += tally.failures
+            self.failures_outside += tally.failures - tally.failures_in_faults
+        for failure in failures:
+            self._failures[failure.test, failure.crash, failure.event_id] = failure
+            self._kinds[bool(failure.event_id)] += 1
 
     def add(self, test: str, phase: str, outcome: Outcome, started: float, ended: float) -> str:
         """Count one iteration that ran from `started` to `ended`; return the event that owns its failure."""
@@ -57,6 +84,8 @@ class Telemetry:
             self._counts[key] = _Counts()
         self._counts[key].add(outcome, event_id, ended - started)
         self._changed.add(key)
+        if outcome.status is Status.PASSED:
+            self._changed_latencies.add(key)
         self.iterations += 1
         if failed:
             self.failures += 1
@@ -72,7 +101,7 @@ class Telemetry:
         known = self._failures.get(key)
         if known is None:
             self._kinds[inside] += 1
-            known = Failure(*key, phase, outcome.stage, 0, at, at, outcome.text())
+            known = Failure(*key, phase, outcome.stage, 0, at, at, shortened(outcome.text()))
         self._failures[key] = replace(known, count=known.count + 1, last_at=at)
         self._changed_failures.add(key)
 
@@ -90,6 +119,12 @@ class Telemetry:
         for key in sorted(failures):
             yield self._failures[key]
 
+    def drain_latencies(self) -> Iterator[Latencies]:
+        """Yield the histograms that changed since the last call: much text, so ask less often."""
+        changed, self._changed_latencies = self._changed_latencies, set()
+        for test, phase in sorted(changed):
+            yield Latencies(test, phase, self._counts[test, phase].latency.text())
+
     def _tally(self, test: str, phase: str) -> Tally:
         counts = self._counts[test, phase]
         latency = counts.latency
@@ -105,3 +140,12 @@ class Telemetry:
             latency.quantile(0.95),
             counts.longest,
         )
+
+
+def shortened(text: str) -> str:
+    """Return the text of a failure without its middle, if it is too long to keep."""
+    left_out = len(text) - LONGEST_TEXT
+    if left_out <= 0:
+        return text
+    half = LONGEST_TEXT // 2
+    return f"{text[:half]}\n… {left_out:,} characters left out …\n{text[-half:]}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from operator import attrgetter
-from typing import TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
 from pytest_resilience.errors import StoreError, did_you_mean
 from pytest_resilience.store.records import Record
@@ -15,7 +15,15 @@ KINDS: tuple[type[Record], ...] = get_args(Record)
 
 _BUILD: Mapping[str, Callable[..., Record]] = {kind.__name__: kind for kind in KINDS}
 _NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in KINDS}
-_READ = {kind: attrgetter(*names) for kind, names in _NAMES.items()}
+
+
+def _reader(names: tuple[str, ...]) -> Callable[[Record], Any]:
+    """Return what reads these fields; attrgetter gives no tuple for a single one."""
+    read = attrgetter(*names)
+    return read if len(names) > 1 else lambda record: (read(record),)
+
+
+_READ = {kind: _reader(names) for kind, names in _NAMES.items()}
 
 
 def encode(record: Record) -> Wire:

@@ -1,26 +1,33 @@
 """Open the file of a run: with write-ahead logging where that is possible, read-only for readers."""
 
 import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from pytest_resilience.errors import StoreError
-from pytest_resilience.store.schema import TABLES
+from pytest_resilience.store.schema import TABLES, VERSION
 
 # Readers hold no transaction longer than a second; ten times that means that something is wrong.
 WAIT_FOR_LOCK_SECONDS = 10.0
 
 
-def create(path: Path) -> str:
-    """Create the file and its tables; return a warning if readers may make the run wait, else nothing."""
+def create(path: Path, fill: Callable[[sqlite3.Connection], None]) -> str:
+    """Create the file and its tables, or open what is there, and let `fill` write, all in one transaction.
+
+    Return a warning if readers may make the run wait, else nothing. Raise StoreError.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = open_to_write(path)
-        try:
+        with closing(open_to_write(path)) as connection:
+            check_version(connection, path)
             warning = choose_journal(connection)
+            connection.execute("BEGIN IMMEDIATE")
             for table in TABLES:
                 connection.execute(table.create)
-        finally:
-            connection.close()
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+            fill(connection)
+            connection.execute("COMMIT")
     except (OSError, sqlite3.Error) as reason:
         raise StoreError(f"{path} cannot be created: {reason}. Choose another --resilience-dir.") from reason
     return warning
@@ -29,7 +36,8 @@ def create(path: Path) -> str:
 def open_to_write(path: Path) -> sqlite3.Connection:
     """Open for the one writer: each transaction is begun and committed by hand."""
     connection = sqlite3.connect(path, timeout=WAIT_FOR_LOCK_SECONDS, isolation_level=None)
-    # Enough to survive the death of the process; a power cut may cost the last seconds, never the file.
+    # A commit survives the death of any process. A power cut may cost what the system had not written to the
+    # disk (on Linux about half a minute), never the file; FULL would make a commit wait for the slowest disk.
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
 
@@ -40,6 +48,16 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         raise StoreError(f"{path} does not exist. Run a soak first, for example: pytest --soak-duration=60s")
     address = f"{path.absolute().as_uri()}?mode=ro"
     return sqlite3.connect(address, uri=True, timeout=WAIT_FOR_LOCK_SECONDS, isolation_level=None)
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StoreError if the tables are those of another version; a file without any has none."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and version != VERSION:
+        raise StoreError(
+            f"{path} was written by another version of pytest-resilience. Use the version that wrote it."
+        )
 
 
 def choose_journal(connection: sqlite3.Connection) -> str:

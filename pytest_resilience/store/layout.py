@@ -32,6 +32,10 @@ class RunFolder:
     def log(self) -> Path:
         return self.path / "run.log"
 
+    @property
+    def lock(self) -> Path:
+        return self.path / "run.lock"
+
 
 def new_test_id(now: datetime, entropy: str) -> str:
     """Return `resilience_test_<UTC>_<entropy>`; `entropy` is four hexadecimal digits."""
@@ -61,6 +65,20 @@ def latest_folder(root: Path) -> RunFolder | None:
         return None
     folder = root / target
     return RunFolder(folder) if folder.is_dir() else None
+
+
+def find_folder(root: Path, test_id: str) -> RunFolder | None:
+    """Return the folder of a run by its id, if it exists."""
+    return next((folder for folder in newest_first(root) if folder.test_id == test_id), None)
+
+
+def newest_first(root: Path) -> list[RunFolder]:
+    """Return the folders of all runs; ids begin with the time."""
+    try:
+        paths = [path for path in (root / RUNS).iterdir() if path.is_dir()]
+    except OSError:
+        return []
+    return [RunFolder(path) for path in sorted(paths, reverse=True)]
 
 
 def _keep_out_of_git(root: Path) -> None:

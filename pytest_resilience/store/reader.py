@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pytest_resilience.errors import StoreError
 from pytest_resilience.store.codec import Wire
-from pytest_resilience.store.connection import open_to_read
+from pytest_resilience.store.connection import check_version, open_to_read
 from pytest_resilience.store.run_data import RunData, gather
 from pytest_resilience.store.schema import TABLES
 
@@ -15,6 +15,7 @@ def read(path: Path) -> RunData:
     """Return everything in the file, as of one instant; raise StoreError if it holds no readable run."""
     try:
         with closing(open_to_read(path)) as connection:
+            check_version(connection, path)
             tables = _rows(connection)
     except sqlite3.Error as reason:
         raise StoreError(
@@ -28,6 +29,9 @@ def read(path: Path) -> RunData:
 
 def _rows(connection: sqlite3.Connection) -> list[list[Wire]]:
     connection.execute("BEGIN")
-    rows = [connection.execute(table.select).fetchall() for table in TABLES]
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    rows = (
+        [connection.execute(table.select).fetchall() for table in TABLES] if tables else [[] for _ in TABLES]
+    )
     connection.execute("COMMIT")
     return rows

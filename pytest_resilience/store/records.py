@@ -67,6 +67,23 @@ class Hang:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """What one process did of the run; a run that is resumed has several.
+
+    `began` is the run's time at its start, `alive_at` at its last sign of life; from there to the next
+    attempt the run's time stood still. `rounds` and `longest_round` (seconds) are of the run until then.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("number",)
+    number: int
+    started_utc: str
+    began: float
+    alive_at: float
+    rounds: int = 0
+    longest_round: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Phase:
     """One of the nine phases; `status` is planned, running, done, skipped or cut."""
 
@@ -95,6 +112,17 @@ class Tally:
     median: float
     p95: float
     longest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """The latencies of a test's passes in one phase, as a histogram's text, for whoever goes on with them."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("test", "phase", "worker")
+    test: str
+    phase: str
+    histogram: str
+    worker: str = "main"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +166,10 @@ Record: TypeAlias = (
     Run
     | SoakTest
     | Hang
+    | Attempt
     | Phase
     | Tally
+    | Latencies
     | Failure
     | Verdict
     | Note

@@ -9,8 +9,10 @@ from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Se
 from pytest_resilience.errors import StoreError
 from pytest_resilience.memory.records import Leak, Observer, Sample
 from pytest_resilience.store.records import (
+    Attempt,
     Failure,
     Hang,
+    Latencies,
     Note,
     Phase,
     Record,
@@ -28,8 +30,11 @@ class RunData:
     """The records of one run; each tuple in the order in which they were first put."""
 
     run: Run
+    soak_tests: tuple[SoakTest, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
     phases: tuple[Phase, ...] = ()
     tallies: tuple[Tally, ...] = ()
+    latencies: tuple[Latencies, ...] = ()
     failures: tuple[Failure, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     notes: tuple[Note, ...] = ()
@@ -43,7 +48,6 @@ class RunData:
     samples: tuple[Sample, ...] = ()
     observers: tuple[Observer, ...] = ()
     leaks: tuple[Leak, ...] = ()
-    soak_tests: tuple[SoakTest, ...] = ()
     hangs: tuple[Hang, ...] = ()
 
     def phase(self, name: str) -> Phase | None:
@@ -60,11 +64,15 @@ class RunData:
     @property
     def elapsed(self) -> float:
         """Return the seconds from the start of the run to its end, or to the last thing that it recorded."""
-        if self.run.ended is not None:
-            return self.run.ended
+        return self.run.ended if self.run.ended is not None else self.last_sign
+
+    @property
+    def last_sign(self) -> float:
+        """Return the run's time at the last thing that it recorded."""
+        attempts = (attempt.alive_at for attempt in self.attempts)
         phases = (phase.ended or phase.started or 0.0 for phase in self.phases)
         samples = (sample.at for sample in self.samples)
-        return max((*phases, *samples, *(note.at for note in self.notes)), default=0.0)
+        return max((*attempts, *phases, *samples, *(note.at for note in self.notes)), default=0.0)
 
 
 def gather(records: Iterable[Record]) -> RunData:
@@ -78,8 +86,11 @@ def gather(records: Iterable[Record]) -> RunData:
         raise StoreError("There is no run in it yet: the run was stopped before it began.")
     return RunData(
         run=runs[-1],
+        soak_tests=_of(SoakTest, everything),
+        attempts=_of(Attempt, everything),
         phases=_of(Phase, everything),
         tallies=_of(Tally, everything),
+        latencies=_of(Latencies, everything),
         failures=_of(Failure, everything),
         verdicts=_of(Verdict, everything),
         notes=_of(Note, everything),
@@ -93,7 +104,6 @@ def gather(records: Iterable[Record]) -> RunData:
         samples=_of(Sample, everything),
         observers=_of(Observer, everything),
         leaks=_of(Leak, everything),
-        soak_tests=_of(SoakTest, everything),
         hangs=_of(Hang, everything),
     )
 

@@ -1,6 +1,7 @@
 """The run's log as text: one line per note, readable with tail -f."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -22,14 +23,24 @@ class RunLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._close()
 
     def write(self, notes: Iterable[Note]) -> None:
-        """Append the notes; they are in the file when this returns."""
-        if self._file is not None:
+        """Append the notes; they are in the file when this returns. After an OSError it writes no more."""
+        if self._file is None:
+            return
+        try:
             self._file.writelines(map(line, notes))
             self._file.flush()
+        except OSError:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # what could not be written cannot be written now either
+                file.close()
 
 
 def line(note: Note) -> str:

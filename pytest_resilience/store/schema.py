@@ -2,6 +2,7 @@
 
 import math
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from types import NoneType
@@ -10,7 +11,8 @@ from typing import get_args, get_type_hints
 from pytest_resilience.store.codec import KINDS, Value, Wire, decode, encode
 from pytest_resilience.store.records import Record
 
-_SQL_TYPES = {str: "TEXT", int: "INTEGER", float: "REAL", bool: "INTEGER"}
+_SQL_TYPES = {str: "TEXT", int: "INT", float: "REAL", bool: "INT"}
+"""Not INTEGER: as a primary key that would be the rowid, by which reading keeps the first order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +94,6 @@ def _column(name: str, hint: type) -> Column:
 
 
 TABLES: tuple[Table, ...] = tuple(map(_table, KINDS))
+
+VERSION = zlib.crc32("\n".join(table.create for table in TABLES).encode()) >> 1
+"""Of the tables, kept in each file: 31 bits, so that SQLite's user_version holds it."""

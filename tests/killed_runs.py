@@ -1,0 +1,269 @@
+"""Soaks that use faults on every seam, killed with SIGKILL at any instant, and what must be true then."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from interrupt_cases import Stage
+from leftovers import children, listens, state, words
+
+from pytest_resilience.errors import StoreError
+from pytest_resilience.store.layout import newest_first
+from pytest_resilience.store.reader import read
+from pytest_resilience.store.run_data import RunData
+
+SOON_SECONDS = 2.0
+MOST_LOST_SECONDS = 1.0
+PATIENCE_SECONDS = 120.0
+LASTS = 6.0
+"""Seconds that a run was asked to last."""
+
+CONFTEST = """
+import os
+import pathlib
+import pytest
+from pytest_resilience import Service
+
+def fetch(game):
+    return game
+
+@pytest.fixture(scope="session")
+def resilience_services():
+    return [
+        Service("provider", calls=[fetch], errors=[ConnectionError], timeout=0.2, needs=["database"]),
+        Service("database", endpoint=("127.0.0.1", int(os.environ["PROOF_PORT"]))),
+        Service("worker", process=int(os.environ["PROOF_PID"])),
+    ]
+
+@pytest.fixture(scope="session")
+def database(service_address):
+    address = service_address("database")
+    with pathlib.Path("ports").open("a") as ports:
+        ports.write(f"{address.port}\\n")
+    return address.host, address.port
+"""
+TESTS = """
+import socket
+import pytest
+import conftest
+
+@pytest.mark.soak
+def test_provider():
+    try:
+        conftest.fetch("game-1")
+    except OSError:
+        pass
+
+@pytest.mark.soak
+def test_database(database):
+    try:
+        with socket.create_connection(database, timeout=0.3) as client:
+            client.settimeout(0.3)
+            client.sendall(b"hello")
+            client.recv(5)
+    except OSError:
+        pass
+"""
+INI = """[pytest]
+pythonpath = .
+addopts = -p no:cacheprovider -p no:randomly
+soak_phases =
+    BASELINE_ESTABLISHMENT = 500ms
+    CHAOS_INJECTION = 4200ms
+    RECOVERY_VALIDATION = 300ms
+resilience_scenarios =
+    not memory_pressure
+    not resource_exhaustion
+"""
+
+
+@dataclass
+class Tally:
+    """What was counted of many kills."""
+
+    kills: int = 0
+    under_faults: int = 0
+    before_a_record: int = 0
+    after_the_end: int = 0
+    opened: int = 0
+    resumed: int = 0
+    completed: int = 0
+    most_lost: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+
+
+def write_project(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "conftest.py").write_text(CONFTEST)
+    (folder / "test_all.py").write_text(TESTS)
+    (folder / "pytest.ini").write_text(INI)
+
+
+class KilledRun:
+    """A run in a folder of its own, with the services of `stage`, begun and resumed as often as it takes."""
+
+    def __init__(self, stage: Stage, folder: Path, tally: Tally) -> None:
+        self._stage, self._folder, self._tally = stage, folder, tally
+        write_project(folder)
+
+    def strike(self, way: Callable[[subprocess.Popen[str]], None], delay: float) -> bool:
+        """Begin the run, or go on with it, and kill after `delay` seconds; tell whether it is over."""
+        with self._started() as process:
+            try:
+                process.communicate(timeout=delay)
+            except subprocess.TimeoutExpired:
+                faults = any(True for _ in self._processes()) or self._is_stopped()
+                killed_at = datetime.now(UTC)
+                way(process)
+                process.wait()
+                self._tally.kills += 1
+                self._tally.under_faults += faults
+                self._inspect(killed_at)
+            else:
+                self._tally.after_the_end += 1
+        return self.is_over()
+
+    def finish(self) -> None:
+        """Let the run go on to its end; count what is wrong with that."""
+        begun = self._data() is not None
+        with self._started() as process:
+            output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        data = self._data()
+        self._tally.resumed += begun
+        self._tally.completed += begun and data is not None and data.run.status == "complete"
+        if process.returncode not in (0, 1) or data is None or data.run.status != "complete":
+            self._complain(f"exit code {process.returncode}, {data and data.run.status}:\n{output[-2000:]}")
+        self._look_for_leftovers()
+
+    def is_over(self) -> bool:
+        data = self._data()
+        return data is not None and data.run.status == "complete"
+
+    def _started(self) -> "subprocess.Popen[str]":
+        arguments = ["--soak-resume"] if self._data() is not None else [f"--soak-duration={LASTS}s"]
+        environment = {
+            **os.environ,
+            "PROOF_PORT": str(self._stage.port),
+            "PROOF_PID": str(self._stage.victim.pid),
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", "pytest", *arguments],
+            cwd=self._folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def _inspect(self, killed_at: datetime) -> None:
+        self._look_for_leftovers()
+        data = self._data()
+        if data is None:
+            self._tally.before_a_record += 1
+            return
+        self._tally.opened += 1
+        with closing(sqlite3.connect(newest_first(self._folder / ".resilience")[0].database)) as connection:
+            (intact,) = connection.execute("PRAGMA integrity_check").fetchone()
+        if intact != "ok":
+            self._complain(f"the file is damaged: {intact}")
+        lost = self._lost(data, killed_at)
+        self._tally.most_lost = max(self._tally.most_lost, lost)
+
+    def _lost(self, data: RunData, killed_at: datetime) -> float:
+        """Return the seconds from the last sign of life to the kill; 0 where no test was looped then."""
+        looping = any(
+            one.status == "running" and one.name not in ("FINAL_ANALYSIS", "CLEANUP") for one in data.phases
+        )
+        last = max(data.attempts, key=lambda attempt: attempt.number)
+        if not looping or last.alive_at == last.began:
+            return 0.0
+        alive = datetime.fromisoformat(last.started_utc).timestamp() + data.last_sign - last.began
+        return max(0.0, killed_at.timestamp() - alive)
+
+    def _data(self) -> RunData | None:
+        """Return the record; None if there is none yet. One that cannot be read is wrong."""
+        folders = newest_first(self._folder / ".resilience")
+        if not folders or not folders[0].database.exists():
+            return None
+        try:
+            return read(folders[0].database)
+        except StoreError as reason:
+            if "no run in it" not in str(reason):
+                self._complain(str(reason))
+            return None
+
+    def _look_for_leftovers(self) -> None:
+        deadline = time.monotonic() + SOON_SECONDS
+        while (left := self._left()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for what in left:
+            self._complain(f"left: {what}")
+
+    def _left(self) -> list[str]:
+        folder = str(self._stage.folder)
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        ports = self._folder / "ports"
+        known = ports.read_text().split() if ports.exists() else []
+        return [
+            *(["a stopped process"] if self._is_stopped() else []),
+            *(f"mount {path}" for path in mounts if path.startswith(folder)),
+            *(f"file {path.name}" for path in self._stage.folder.iterdir()),
+            *(f"process {' '.join(words(pid)[3:])}" for pid in self._processes()),
+            *(f"proxy at {port}" for port in known if listens(int(port))),
+        ]
+
+    def _is_stopped(self) -> bool:
+        return state(self._stage.victim.pid) == "T"
+
+    def _processes(self) -> Iterator[int]:
+        """Yield the processes that a test run has started, wherever they hang now."""
+        mark = f"TMPDIR={self._stage.folder}".encode()
+        for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+            if pid not in self._stage.own and "pytest" not in words(pid) and mark in _environment(pid):
+                yield pid
+
+    def _complain(self, what: str) -> None:
+        self._tally.wrong.append(f"{self._folder.name}: {what}")
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def kill_tests(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+
+
+def kill_supervisor(process: "subprocess.Popen[str]") -> None:
+    """The supervisor first; the run notices, and dies a moment later."""
+    _kill_supervisor(process)
+    time.sleep(0.05)
+    process.kill()
+
+
+def kill_both(process: "subprocess.Popen[str]") -> None:
+    """Both at once: neither sees the other die."""
+    os.kill(process.pid, signal.SIGSTOP)
+    _kill_supervisor(process)
+    process.kill()
+
+
+def _kill_supervisor(process: "subprocess.Popen[str]") -> None:
+    for pid in children(process.pid):
+        if any(word.endswith("supervisor/__main__.py") for word in words(pid)):
+            os.kill(pid, signal.SIGKILL)
+
+
+WAYS = (kill_tests, kill_supervisor, kill_both)
