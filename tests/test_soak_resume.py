@@ -261,7 +261,7 @@ def test_a_run_that_is_over_cannot_be_resumed(status: str, reason: str, shown: s
 
 def test_the_soak_tests_must_be_those_of_the_run() -> None:
     """What is new and what is missing is named; the order does not matter."""
-    data = run_data(*map(SoakTest, ("a", "b")))
+    data = replace(run_data(), soak_tests=(SoakTest("a"), SoakTest("b")))
     check_tests(data, ("b", "a"))
     with pytest.raises(StoreError) as told:
         check_tests(data, ("b", "c", "d", "e", "f"))

@@ -170,9 +170,8 @@ class Report:
 def build(data: RunData) -> Report:
     """Build the report of a run, also of one that was killed: then its criteria are not judged yet."""
     run, seconds, result = data.run, data.elapsed, overall(data.verdicts, data.run)
-    criteria = tuple(map(_criterion, data.verdicts))
+    criteria, events = tuple(map(_criterion, data.verdicts)), tuple(_event(one, data) for one in data.events)
     observed = {row.criterion: row.observed for row in criteria}
-    events = tuple(_event(event, data) for event in data.events)
     return Report(
         test_id=run.test_id,
         overall_result=result,
