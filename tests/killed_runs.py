@@ -116,6 +116,8 @@ class KilledRun:
 
     def strike(self, way: Callable[[subprocess.Popen[str]], None], delay: float) -> bool:
         """Begin the run, or go on with it, and kill after `delay` seconds; tell whether it is over."""
+        before = self._data()
+        attempts = len(before.attempts) if before else 0
         with self._started() as process:
             try:
                 process.communicate(timeout=delay)
@@ -126,7 +128,7 @@ class KilledRun:
                 process.wait()
                 self._tally.kills += 1
                 self._tally.under_faults += faults
-                self._inspect(killed_at)
+                self._inspect(killed_at, attempts)
             else:
                 self._tally.after_the_end += 1
         return self.is_over()
@@ -164,7 +166,7 @@ class KilledRun:
             text=True,
         )
 
-    def _inspect(self, killed_at: datetime) -> None:
+    def _inspect(self, killed_at: datetime, attempts: int) -> None:
         self._look_for_leftovers()
         data = self._data()
         if data is None:
@@ -175,8 +177,8 @@ class KilledRun:
             (intact,) = connection.execute("PRAGMA integrity_check").fetchone()
         if intact != "ok":
             self._complain(f"the file is damaged: {intact}")
-        lost = self._lost(data, killed_at)
-        self._tally.most_lost = max(self._tally.most_lost, lost)
+        if len(data.attempts) > attempts:  # else it was killed before it had opened the record
+            self._tally.most_lost = max(self._tally.most_lost, self._lost(data, killed_at))
 
     def _lost(self, data: RunData, killed_at: datetime) -> float:
         """Return the seconds from the last sign of life to the kill; 0 where no test was looped then."""

@@ -1,5 +1,6 @@
 """A run that is killed and resumed: whole soaks on a manual clock, with real faults on real functions."""
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from sample_runs import RUN, event, run_data
 from soak_stage import CACHE, MAIL, ODDS, Stage, fetch, post, recall
 
+from pytest_resilience.chaos.engine import Chaos
 from pytest_resilience.chaos.records import NotRun, Seam
 from pytest_resilience.errors import StoreError
 from pytest_resilience.report.attempts import attempt_rows, total_gap
@@ -269,3 +271,16 @@ def test_the_soak_tests_must_be_those_of_the_run() -> None:
         f"{RUN.test_id} cannot be resumed: its soak tests have changed "
         "(c is new; d is new; e is new and 2 more). Select the same tests, or begin a new run."
     )
+
+
+def test_the_engine_goes_on_from_what_another_process_measured() -> None:
+    """Latencies that were measured before are the normal ones, and no event has the id of an earlier one."""
+    (seam,) = Chaos([ODDS], seed=7).watch().stop()
+    engine = Chaos([ODDS], seed=7)
+    past = [event(1, "latency_spike"), event(2, "latency_spike"), event(3, "network_partition")]
+    engine.carry_on([replace(seam, normal_seconds=0.05)], past)
+    with engine.inject("latency_spike", "odds", probability=1) as injection:
+        began = time.perf_counter()
+        fetch("a")
+        assert time.perf_counter() - began > 0.05
+    assert injection.event_id == "latency_spike-3"

@@ -1,13 +1,20 @@
 """What the iterations did: exact counts, the first text of each kind of failure, bounded memory."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_resilience.soak.outcome import Outcome, Status
-from pytest_resilience.soak.telemetry import MOST_KINDS_OF_FAILURE, OTHER, Telemetry
+from pytest_resilience.soak.telemetry import (
+    LONGEST_TEXT,
+    MOST_KINDS_OF_FAILURE,
+    OTHER,
+    Telemetry,
+    shortened,
+)
 from pytest_resilience.store.records import Failure, Tally
 
 STEPS = st.lists(
@@ -128,3 +135,59 @@ def test_failures_within_faults_leave_room_for_those_outside() -> None:
     telemetry.add("test_a", "MEMORY_SOAK_TESTING", failed("shop.py:12: Stale", "the evidence"), 0.0, 0.5)
     gating = [one for one in telemetry.drain() if isinstance(one, Failure) and not one.event_id]
     assert [(one.crash, one.text) for one in gating] == [("shop.py:12: Stale", "the evidence")]
+
+
+def test_a_text_that_is_too_long_loses_its_middle() -> None:
+    """Some megabytes of captured output in each kind of failure would fill the disk of a long run."""
+    telemetry = Telemetry(outside)
+    text = "begin" + "x" * 1_000_000 + "end"
+    telemetry.add("test_a", "CHAOS_INJECTION", failed("x", text), 0.0, 0.5)
+    (failure,) = (record for record in telemetry.drain() if isinstance(record, Failure))
+    assert failure.text.startswith("beginxxx")
+    assert failure.text.endswith("xxxend")
+    assert f"… {len(text) - LONGEST_TEXT:,} characters left out …" in failure.text
+    assert shortened("short") == "short"
+
+
+@given(STEPS)
+def test_a_restored_telemetry_goes_on_as_if_nothing_had_happened(
+    steps: list[tuple[str, str, Status, str, bool]],
+) -> None:
+    """Counts, latencies and kinds of failures of two processes are those of one."""
+    owner = ""
+    whole, first = (Telemetry(lambda started, ended: owner) for _ in range(2))
+    half = len(steps) // 2
+
+    def feed(telemetry: Telemetry, some: list[tuple[str, str, Status, str, bool]], at: float) -> None:
+        nonlocal owner
+        for place, (test, phase, status, owner, _) in enumerate(some):
+            began = at + place
+            outcome = Outcome(status, 0.1 * (place % 7), "call", "shop.py:1: E")
+            telemetry.add(test, phase, outcome, began, began + 0.5)
+
+    feed(whole, steps[:half], 0.0)
+    feed(whole, steps[half:], 100.0)
+    feed(first, steps[:half], 0.0)
+    left = list(first.drain())
+    second = Telemetry(lambda started, ended: owner)
+    second.restore(
+        [one for one in left if isinstance(one, Tally)],
+        list(first.drain_latencies()),
+        [one for one in left if isinstance(one, Failure)],
+    )
+    feed(second, steps[half:], 100.0)
+    kept = {(type(one), *(getattr(one, name) for name in one.KEY)): one for one in (*left, *second.drain())}
+    wanted = {(type(one), *(getattr(one, name) for name in one.KEY)): one for one in whole.drain()}
+    assert kept.keys() == wanted.keys()
+    for key, one in wanted.items():
+        ours = kept[key]
+        if isinstance(ours, Tally) and isinstance(one, Tally):
+            assert ours.seconds == pytest.approx(one.seconds)
+            assert replace(ours, seconds=one.seconds) == one
+        else:
+            assert ours == one
+    assert (second.iterations, second.failures, second.failures_outside) == (
+        whole.iterations,
+        whole.failures,
+        whole.failures_outside,
+    )

@@ -1,0 +1,43 @@
+"""A long run stays small: what a million iterations leave in the record."""
+
+import random
+from pathlib import Path
+
+from sample_runs import RUN
+
+from pytest_resilience.soak.outcome import Outcome, Status
+from pytest_resilience.soak.phases import TIMED
+from pytest_resilience.soak.telemetry import MOST_KINDS_OF_FAILURE, Telemetry
+from pytest_resilience.store.reader import read
+from pytest_resilience.store.records import Note
+from pytest_resilience.store.run_store import RunStore
+from pytest_resilience.units import MIB
+
+ITERATIONS = 1_000_000
+MOST_BYTES = 20 * MIB
+FLUSHES = 200
+TESTS = tuple(f"test_shop.py::test_{number}" for number in range(20))
+
+
+def test_a_million_iterations_stay_below_20_mib(tmp_path: Path) -> None:
+    """With 20 tests in all phases, latencies of any size and more kinds of failures than are kept."""
+    rng, telemetry = random.Random(1), Telemetry(lambda started, ended: rng.choice(("", "latency_spike-1")))
+    store = RunStore(tmp_path / "run.db", first=[RUN])
+    text = "x" * 20_000
+    for number in range(ITERATIONS):
+        latency = rng.lognormvariate(-5, 2)
+        bad = number % (ITERATIONS // (4 * MOST_KINDS_OF_FAILURE)) == 0
+        status = Status.FAILED if bad else Status.PASSED
+        outcome = Outcome(status, latency, "call", f"shop.py:{number}: E", lambda: text)
+        phase = TIMED[number * len(TIMED) // ITERATIONS].name
+        telemetry.add(TESTS[number % len(TESTS)], phase, outcome, number, number + latency)
+        if number % (ITERATIONS // FLUSHES) == 0:
+            for record in (*telemetry.drain(), *telemetry.drain_latencies()):
+                store.put(record)
+            store.put(Note(float(number), "a line of the log"))
+            store.flush()
+    for record in (*telemetry.drain(), *telemetry.drain_latencies()):
+        store.put(record)
+    store.close()
+    assert sum(one.iterations for one in read(tmp_path / "run.db").tallies) == ITERATIONS
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < MOST_BYTES
