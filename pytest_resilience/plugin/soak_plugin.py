@@ -15,9 +15,11 @@ from pytest_resilience.plugin.declare import DeclarationFailed
 from pytest_resilience.plugin.live import Console
 from pytest_resilience.plugin.news import EVENT_HOOK, HookNews
 from pytest_resilience.plugin.options import SETTINGS
+from pytest_resilience.plugin.select import NO_SOAK_TESTS, select
 from pytest_resilience.plugin.signals import Interruptions
 from pytest_resilience.plugin.suite import PytestSuite
-from pytest_resilience.plugin.verdict_reports import status_of, verdict_reports
+from pytest_resilience.plugin.verdict_reports import Locations, broken_texts, status_of, verdict_reports
+from pytest_resilience.plugin.xdist_role import SEED, is_distributed, workerinput
 from pytest_resilience.report import json_report, junit, model, terminal
 from pytest_resilience.report.plan import Plan, absent_subjects
 from pytest_resilience.report.plan import lines as plan_lines
@@ -31,19 +33,13 @@ from pytest_resilience.store.layout import RunFolder, create_folder, new_test_id
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import format_duration
 
-NO_SOAK_TESTS = (
-    "No soak test is selected. Mark tests with @pytest.mark.soak, "
-    "or add --soak-all to soak every selected test."
-)
-NO_XDIST = "A soak runs in one process in this version, so -n cannot be given with it. Run it without -n."
 PLAN_UNSEEN = "--soak-plan writes to the terminal, which -p no:terminal switches off. Give one of them."
 
 
 def activate(config: pytest.Config, settings: Settings) -> None:
     """Check what can be checked now, and register the plugin; raise UsageError (exit code 4)."""
-    if config.getoption("numprocesses", None) or config.getoption("tx", None):
-        raise pytest.UsageError(NO_XDIST)
-    seed = secrets.randbelow(2**32) if settings.seed is None else settings.seed
+    given = workerinput(config).get(SEED, settings.seed)
+    seed = secrets.randbelow(2**32) if given is None else given
     settings = replace(settings, seed=seed)
     try:
         limits_of(settings)
@@ -51,7 +47,20 @@ def activate(config: pytest.Config, settings: Settings) -> None:
     except ResilienceError as wrong:
         raise pytest.UsageError(str(wrong)) from None
     config.stash[SETTINGS] = settings
-    config.pluginmanager.register(SoakPlugin(config, settings), "resilience-soak")
+    config.pluginmanager.register(_plugin(config, settings), "resilience-soak")
+
+
+def _plugin(config: pytest.Config, settings: Settings) -> object:
+    """Return what this process has to do with the soak: all of it, or its leading or its looping half."""
+    if workerinput(config):
+        from pytest_resilience.plugin.worker import WorkerPlugin
+
+        return WorkerPlugin(config, settings)
+    if is_distributed(config, settings):
+        from pytest_resilience.plugin.controller import ControllerPlugin
+
+        return ControllerPlugin(config, settings)
+    return SoakPlugin(config, settings)
 
 
 class SoakPlugin:
@@ -70,15 +79,9 @@ class SoakPlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
-        rest = [item for item in items if not self._is_chosen(item)]
-        items[:] = [item for item in items if self._is_chosen(item)]
-        if rest:
-            self._config.hook.pytest_deselected(items=rest)
+        select(self._config, self._settings, items)
         if not items and not session.testsfailed:
             raise pytest.UsageError(NO_SOAK_TESTS)
-
-    def _is_chosen(self, item: pytest.Item) -> bool:
-        return self._settings.soak_all or item.get_closest_marker("soak") is not None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -143,10 +146,11 @@ class SoakPlugin:
         finally:
             self._signals.hold()
         console.end()
-        soak.analyse(_reason(interruption))
+        soak.analyse(interruption_text(interruption))
         data, teardown = soak.close(suite.close)
         errors = {"teardown": teardown, EVENT_HOOK: news.error}
-        self._conclude(session, data, {name: error for name, error in errors.items() if error is not None})
+        locations = {item.nodeid: item.location for item in session.items}
+        self._conclude(session, data, locations, broken_texts(errors))
         held = self._signals.held
         return interruption or (KeyboardInterrupt(held) if held else None)
 
@@ -184,15 +188,16 @@ class SoakPlugin:
         seeded = any(argument.startswith("--resilience-seed") for argument in given)
         return shlex.join(["pytest", *given, *([] if seeded else [seed])])
 
-    def _conclude(self, session: pytest.Session, data: RunData, broken: Mapping[str, BaseException]) -> None:
+    def _conclude(
+        self, session: pytest.Session, data: RunData, locations: Locations, broken: Mapping[str, str]
+    ) -> None:
         """Write the report, and tell pytest of each test, each criterion, the result and what is `broken`."""
         assert self._folder is not None
         self._report = model.build(data)
         json_report.write(self._report, self._folder.report_json)
         for name, value in junit.properties(self._report):
             private.add_junit_property(self._config, name, value)
-        items = {item.nodeid: item for item in session.items}
-        reports = list(verdict_reports(self._report, items, broken))
+        reports = list(verdict_reports(self._report, locations, broken))
         session.testscollected = len(reports)  # pytest's progress counts these, not the items
         for report in reports:
             self._config.hook.pytest_runtest_logreport(report=report)
@@ -219,7 +224,7 @@ class SoakPlugin:
             reporter.write_line(line)
 
 
-def _reason(interruption: BaseException | None) -> str:
+def interruption_text(interruption: BaseException | None) -> str:
     """Say what became of the run: it was … ."""
     if interruption is None:
         return ""

@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 import pytest
 
@@ -12,35 +13,46 @@ PREFIX = "resilience"
 INCONCLUSIVE, UNMET, WARNING = "inconclusive", "unmet", "warning"
 
 
+Locations: TypeAlias = Mapping[str, tuple[str, int | None, str]]
+"""By the id of a test: its file, its line (from 0) and its name, as pytest.Item.location has them."""
+
+
+def broken_texts(errors: Mapping[str, BaseException | None]) -> Mapping[str, str]:
+    """Return, by the name of what raised, what it raised: a verdict in the first line, then where."""
+    return {
+        name: f"{traceback.format_exception_only(error)[-1]}{''.join(traceback.format_exception(error))}"
+        for name, error in errors.items()
+        if error is not None
+    }
+
+
 def verdict_reports(
-    report: Report, items: Mapping[str, pytest.Item], broken: Mapping[str, BaseException]
+    report: Report, locations: Locations, broken: Mapping[str, str]
 ) -> Iterator[pytest.TestReport]:
     """Yield a report for each soak test, each criterion, the overall result, and what of the user's `broken`.
 
-    `broken` maps the name of what raised (the teardown, a hook) to what it raised.
+    `broken` maps the name of what raised (the teardown, a hook) to the text of what it raised.
     """
     for row in report.tests:
-        yield _test(row, items[row.test], report)
+        yield _test(row, locations[row.test], report)
     for criterion in report.criteria:
         yield _criterion(criterion, report.status)
     yield _overall(report)
-    for name, error in broken.items():
-        verdict = traceback.format_exception_only(error)[-1]
-        text = f"{name} failed: {verdict}{''.join(traceback.format_exception(error))}"
-        yield _report(f"{PREFIX}::{name}", (PREFIX, None, name), "failed", text)
+    for name, text in broken.items():
+        yield _report(f"{PREFIX}::{name}", (PREFIX, None, name), "failed", f"{name} failed: {text}")
 
 
-def _test(row: TestRow, item: pytest.Item, report: Report) -> pytest.TestReport:
+def _test(row: TestRow, location: tuple[str, int | None, str], report: Report) -> pytest.TestReport:
     outside = row.failures - row.failures_in_faults
     if outside:
         first = next(one for one in report.failures if one.test == row.test and not one.event_id)
         count = f"{outside:,} of {counted(row.iterations, 'iteration')} failed outside faults"
         text = f"{count}, first in {first.phase}:\n{first.text}"
-        return _report(row.test, item.location, "failed", text, seconds=row.seconds)
+        return _report(row.test, location, "failed", text, seconds=row.seconds)
     if row.skipped == row.iterations:
-        skip = (str(item.path), item.location[1] or 0, "skipped in every iteration")
-        return _report(row.test, item.location, "skipped", skip)
-    return _report(row.test, item.location, "passed", seconds=row.seconds)
+        skip = (location[0], location[1] or 0, "skipped in every iteration")
+        return _report(row.test, location, "skipped", skip)
+    return _report(row.test, location, "passed", seconds=row.seconds)
 
 
 def _criterion(row: CriterionRow, status: str) -> pytest.TestReport:

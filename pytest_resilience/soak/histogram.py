@@ -25,6 +25,28 @@ class Histogram:
         self.total += seconds
         self.longest = max(self.longest, seconds)
 
+    def merge(self, other: "Histogram") -> None:
+        """Add all values of another one; quantiles stay as exact as those of each."""
+        for bucket, count in other._counts.items():
+            self._counts[bucket] = self._counts.get(bucket, 0) + count
+        self.count += other.count
+        self.total += other.total
+        self.longest = max(self.longest, other.longest)
+
+    def to_text(self) -> str:
+        """Return the counts by bucket, for `from_text`."""
+        return " ".join(f"{bucket}:{count}" for bucket, count in sorted(self._counts.items()))
+
+    @classmethod
+    def from_text(cls, text: str) -> "Histogram":
+        """Return a histogram with the quantiles of the one that wrote `text`."""
+        made = cls()
+        for part in text.split():
+            bucket, _, count = part.partition(":")
+            made._counts[int(bucket)] = int(count)
+            made.count += int(count)
+        return made
+
     def quantile(self, share: float) -> float:
         """Return the latency in seconds below which `share` (0 to 1) of the values lie; 0 if empty."""
         rank = share * (self.count - 1)

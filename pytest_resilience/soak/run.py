@@ -1,4 +1,4 @@
-"""One soak in one process: store, link, conductor, sampler and runner, started and ended together."""
+"""One soak: store, conductor and verdicts, and, in one process, sampler and runner too."""
 
 import gc
 import json
@@ -18,7 +18,7 @@ from pytest_resilience.soak.abort import AbortWatch, loader
 from pytest_resilience.soak.conductor import Conductor
 from pytest_resilience.soak.criteria import judge, limits_of, switched_off
 from pytest_resilience.soak.leader import Leader
-from pytest_resilience.soak.link import Loopback
+from pytest_resilience.soak.link import Link, Loopback
 from pytest_resilience.soak.live import Now
 from pytest_resilience.soak.memory_evidence import leak_verdict
 from pytest_resilience.soak.messages import Message
@@ -40,24 +40,22 @@ SWITCHES = {
 }
 
 
-class SoakRun:
-    """A soak of `suite`, kept in `folder`.
+class LedRun:
+    """The leading half of a soak, kept in `folder`: everything but the tests, which are behind `link`.
 
-    Call `loop` (it returns when the run is over), then `analyse`, then `close`, all on the tests' thread.
+    Once they have been run, call `analyse`, then `close`.
 
     Args:
         settings: with a duration and a seed.
         began: the date and time, with its zone.
         command: repeats the run.
         say: shows the user a line; may be called on any thread.
-        between: called between two iterations, on the tests' thread.
-        tell: told of each change of an event, on the tests' thread too.
+        tell: told of each change of an event, on the thread of who calls `tell_news`.
     """
 
     def __init__(
         self,
-        suite: Suite,
-        world: World,
+        link: Link,
         settings: Settings,
         folder: RunFolder,
         *,
@@ -65,29 +63,24 @@ class SoakRun:
         began: datetime,
         command: str,
         say: Callable[[str], None],
-        between: Callable[[], None],
         tell: Tell = lambda event, change: None,
     ) -> None:
         self._news = News(tell)
         self._settings, self._folder, self._clock, self._origin = settings, folder, clock, clock.now()
         self._limits, self._off = limits_of(settings), switched_off(settings)
         self._run = describe(settings, folder.test_id, began, command)
-        runner_end, conductor_end = Loopback.pair()
         self._store = RunStore(folder.database, folder.log)
         self._undo = ExitStack()
         self._undo.callback(self._store.close)
         self._store.put(self._run)
         self._store.flush()  # whoever reads the file from now on finds a run
-        self._conductor = self._make_conductor(conductor_end, say)
-        self._runner = self._make_runner(runner_end, suite, world, between)
-        self._sampler = self._make_sampler(runner_end) if settings.enable_memory_monitoring else None
-        self._runner.memory = self._sampler
+        self._conductor = self._make_conductor(link, say)
         self._leader = Leader(self._conductor, clock, self._make_watch())
-        conductor_end.attach(self._receive)
+        link.attach(self._receive)
         if self._store.warning:
             self._conductor.note(self._store.warning)
 
-    def _make_conductor(self, link: Loopback, say: Callable[[str], None]) -> Conductor:
+    def _make_conductor(self, link: Link, say: Callable[[str], None]) -> Conductor:
         settings, duration = self._settings, self._run.duration_seconds
         switches = {name: field for name, field in SWITCHES.items() if not getattr(settings, field)}
         return Conductor(
@@ -108,6 +101,107 @@ class SoakRun:
             self._news.take(record)
         self._store.put(record)
 
+    def _make_watch(self) -> AbortWatch:
+        conductor, load = self._conductor, loader(self._folder.database)
+        return AbortWatch(
+            self._limits, self._off, load, lambda: conductor.state.system_percent, conductor.now
+        )
+
+    def _receive(self, message: Message) -> None:
+        if isinstance(message, KINDS) and not isinstance(message, ChaosEvent):
+            self._store.put(message)
+        self._leader.take(message)
+
+    def now(self) -> Now:
+        """Return where the soak is."""
+        state = self._conductor.state
+        return Now(
+            phase=self._conductor.phase,
+            elapsed=self._conductor.now(),
+            total=self._run.duration_seconds,
+            iterations=state.progress.iterations,
+            failures=state.progress.failures,
+            failures_outside=state.progress.failures_outside,
+            fault=", ".join(f"{event.scenario} on {event.service}" for event in state.active()),
+            rss=state.rss,
+        )
+
+    def tell_news(self) -> None:
+        """Tell what became of events since the last time."""
+        self._news.tell_all()
+
+    def analyse(self, interruption: str = "") -> None:
+        """Judge the criteria; `interruption` says what ended the loop before its time."""
+        self._conductor.enter(PhaseName.ANALYSIS)
+        reason = interruption or self._leader.reason
+        status = "interrupted" if interruption else "aborted" if reason else "complete"
+        self._run = replace(self._run, status=status, reason=reason, ended=self._conductor.now())
+        self._store.put(self._run)
+        self._observe()
+        data = self._data()
+        for leak in leak_verdict(data).leaks:
+            self._store.put(leak)
+        for verdict in judge(data, self._limits, self._off):
+            self._store.put(verdict)
+        self._conductor.leave(PhaseName.ANALYSIS)
+
+    def _observe(self) -> None:
+        now = self._conductor.now()
+        self._store.put(Observer("conductor", now, self._leader.cpu_seconds))
+
+    def _data(self) -> RunData:
+        self._store.flush()
+        return read(self._folder.database)
+
+    def close(self, tear_down: Callable[[], None]) -> tuple[RunData, Exception | None]:
+        """Tear the suite down and end the record; return it, and what `tear_down` raised."""
+        self._conductor.enter(PhaseName.CLEANUP)
+        failure = None
+        with self._undo:
+            try:
+                tear_down()
+            except Exception as error:
+                failure = error
+            self._conductor.leave(PhaseName.CLEANUP)
+        return read(self._folder.database), failure
+
+
+class SoakRun(LedRun):
+    """A soak of `suite` in this process.
+
+    Call `loop` (it returns when the run is over), then `analyse`, then `close`, all on the tests' thread.
+
+    Args:
+        between: called between two iterations, on the tests' thread.
+        others: see LedRun; `tell` is called on the tests' thread too.
+    """
+
+    def __init__(
+        self,
+        suite: Suite,
+        world: World,
+        settings: Settings,
+        folder: RunFolder,
+        *,
+        clock: Clock,
+        began: datetime,
+        command: str,
+        say: Callable[[str], None],
+        between: Callable[[], None],
+        tell: Tell = lambda event, change: None,
+    ) -> None:
+        runner_end, conductor_end = Loopback.pair()
+        super().__init__(
+            conductor_end, settings, folder, clock=clock, began=began, command=command, say=say, tell=tell
+        )
+        self._runner = self._make_runner(runner_end, suite, world, between)
+        self._sampler = (
+            sampler_of(self._runner, runner_end, settings, clock, self._origin)
+            if settings.enable_memory_monitoring
+            else None
+        )
+        self._runner.memory = self._sampler
+
     def _make_runner(self, link: Loopback, suite: Suite, world: World, between: Callable[[], None]) -> Runner:
         seed = self._run.seed
 
@@ -126,41 +220,9 @@ class SoakRun:
             between=rest,
         )
 
-    def _make_watch(self) -> AbortWatch:
-        conductor, load = self._conductor, loader(self._folder.database)
-        return AbortWatch(
-            self._limits, self._off, load, lambda: conductor.state.system_percent, conductor.now
-        )
-
-    def _make_sampler(self, link: Loopback) -> Sampler:
-        def deliver(samples: Sequence[Sample]) -> None:
-            for sample in samples:
-                link.send(sample)
-
-        interval = self._settings.memory_interval or interval_for(self._run.duration_seconds)
-        runner = self._runner
-        return Sampler(
-            interval, self._clock, self._origin, lambda: runner.iterations, lambda: runner.phase, deliver
-        )
-
-    def _receive(self, message: Message) -> None:
-        if isinstance(message, KINDS) and not isinstance(message, ChaosEvent):
-            self._store.put(message)
-        self._leader.take(message)
-
     def now(self) -> Now:
-        """Return where the soak is."""
-        state = self._conductor.state
-        return Now(
-            phase=self._runner.phase,
-            elapsed=self._conductor.now(),
-            total=self._run.duration_seconds,
-            iterations=self._runner.iterations,
-            failures=state.progress.failures,
-            failures_outside=state.progress.failures_outside,
-            fault=", ".join(f"{event.scenario} on {event.service}" for event in state.active()),
-            rss=state.rss,
-        )
+        """Return where the soak is, to the last iteration."""
+        return replace(super().now(), phase=self._runner.phase, iterations=self._runner.iterations)
 
     def loop(self) -> None:
         """Run all phases that loop; faults are removed and threads ended when this returns or raises."""
@@ -182,42 +244,21 @@ class SoakRun:
         self._runner.flush()
         self._news.tell_all()
 
-    def analyse(self, interruption: str = "") -> None:
-        """Judge the criteria; `interruption` says what ended the loop before its time."""
-        self._conductor.enter(PhaseName.ANALYSIS)
-        reason = interruption or self._leader.reason
-        status = "interrupted" if interruption else "aborted" if reason else "complete"
-        self._run = replace(self._run, status=status, reason=reason, ended=self._conductor.now())
-        self._store.put(self._run)
-        self._observe()
-        data = self._data()
-        for leak in leak_verdict(data).leaks:
-            self._store.put(leak)
-        for verdict in judge(data, self._limits, self._off):
-            self._store.put(verdict)
-        self._conductor.leave(PhaseName.ANALYSIS)
-
     def _observe(self) -> None:
-        now = self._conductor.now()
         if self._sampler:
-            self._store.put(Observer("sampler", now, self._sampler.cpu_seconds))
-        self._store.put(Observer("conductor", now, self._leader.cpu_seconds))
+            self._store.put(Observer("sampler", self._conductor.now(), self._sampler.cpu_seconds))
+        super()._observe()
 
-    def _data(self) -> RunData:
-        self._store.flush()
-        return read(self._folder.database)
 
-    def close(self, tear_down: Callable[[], None]) -> tuple[RunData, Exception | None]:
-        """Tear the suite down and end the record; return it, and what `tear_down` raised."""
-        self._conductor.enter(PhaseName.CLEANUP)
-        failure = None
-        with self._undo:
-            try:
-                tear_down()
-            except Exception as error:
-                failure = error
-            self._conductor.leave(PhaseName.CLEANUP)
-        return read(self._folder.database), failure
+def sampler_of(runner: Runner, link: Link, settings: Settings, clock: Clock, origin: float) -> Sampler:
+    """Return the sampler of the process in which `runner` loops; its samples go over `link`."""
+
+    def deliver(samples: Sequence[Sample]) -> None:
+        for sample in samples:
+            link.send(sample)
+
+    interval = settings.memory_interval or interval_for(settings.duration_seconds or 0.0)
+    return Sampler(interval, clock, origin, lambda: runner.iterations, lambda: runner.phase, deliver)
 
 
 def describe(settings: Settings, test_id: str, began: datetime, command: str) -> Run:

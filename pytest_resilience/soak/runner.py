@@ -89,6 +89,7 @@ class Runner:
         self._seams: Watch | None = None
         self._injections: dict[str, Injection] = {}
         self._recovering: dict[str, RecoveryWatch] = {}
+        self._overlapped: set[str] = set()
         self._task: Message | None = None
         self._checkpoints = Checkpoints()
         self._next_flush = self._longest_round = 0.0
@@ -238,6 +239,12 @@ class Runner:
                 self._inject(command)
             case messages.Remove(event_id):
                 self._remove(event_id)
+            case messages.Overlap(event_id):
+                self._overlapped.add(event_id)
+                self._windows.open(event_id, self._now())
+            case messages.AwaitRecovery(event_id):
+                self._windows.open(event_id, self._now())
+                self._recovering[event_id] = RecoveryWatch(self._now(), self._limits())
             case messages.Settle(event_id):
                 self._recovering.pop(event_id, None)
                 self._windows.close(event_id, self._now())
@@ -276,6 +283,8 @@ class Runner:
     def _remove(self, event_id: str) -> None:
         injection = self._injections.pop(event_id, None)
         if injection is None:
+            if event_id in self._overlapped:
+                self._recovering[event_id] = RecoveryWatch(self._now(), self._limits())
             return
         try:
             injection.remove()

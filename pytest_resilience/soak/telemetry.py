@@ -104,4 +104,5 @@ class Telemetry:
             latency.quantile(0.5),
             latency.quantile(0.95),
             counts.longest,
+            latency.to_text(),
         )

@@ -8,7 +8,7 @@ from pytest_resilience.breakers.records import BreakerResult, Cascade, Transitio
 from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Seam
 from pytest_resilience.errors import StoreError
 from pytest_resilience.memory.records import Leak, Observer, Sample
-from pytest_resilience.store.records import Failure, Note, Phase, Record, Run, Tally, Verdict
+from pytest_resilience.store.records import Failure, Note, Phase, Record, Run, Tally, Verdict, Worker
 
 T = TypeVar("T")
 
@@ -33,6 +33,7 @@ class RunData:
     samples: tuple[Sample, ...] = ()
     observers: tuple[Observer, ...] = ()
     leaks: tuple[Leak, ...] = ()
+    workers: tuple[Worker, ...] = ()
 
     def phase(self, name: str) -> Phase | None:
         """Return the phase of that name, if the run got as far as planning it."""
@@ -81,6 +82,7 @@ def gather(records: Iterable[Record]) -> RunData:
         samples=_of(Sample, everything),
         observers=_of(Observer, everything),
         leaks=_of(Leak, everything),
+        workers=_of(Worker, everything),
     )
 
 
