@@ -10,7 +10,7 @@ MAIN = "main"
 
 
 def machine_id() -> str:
-    """Return what is equal exactly where pids mean the same: the kernel that is running, and its pid namespace."""
+    """Return what is equal where pids mean the same: the boot of the kernel, and the pid namespace."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
         return f"{boot}:{Path('/proc/self/ns/pid').readlink()}"

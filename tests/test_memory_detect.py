@@ -24,15 +24,9 @@ Curve = Callable[[int], float]
 def run(count: int = 170, per_sample: int = 40, **signals: Curve) -> list[Sample]:
     """Build samples an eighth of a second apart; each signal is a curve over the iterations."""
     return [
-        Sample(
-            at=index / 8,
-            phase="MEMORY_SOAK_TESTING",
-            checkpoint=index % 4 == 0,
-            iteration=index * per_sample,
-            **{
-                "rss": FLAT_RSS,
-                **{name: round(curve(index * per_sample)) for name, curve in signals.items()},
-            },
+        replace(
+            Sample(index / 8, "MEMORY_SOAK_TESTING", index % 4 == 0, index * per_sample, FLAT_RSS),
+            **{name: round(curve(index * per_sample)) for name, curve in signals.items()},  # type: ignore[arg-type]
         )
         for index in range(count)
     ]

@@ -20,7 +20,7 @@ def reports_of(item: pytest.Item, *changes: Record) -> Reports:
     """Return the reports of a run that sampled no memory, by their names."""
     data = run_data(*changes, without=(Sample,))
     report = build(replace(data, verdicts=judge(data)))
-    reports = verdict_reports(report, {QUOTE: item, BET: item}, {})
+    reports = verdict_reports(report, {QUOTE: item.location, BET: item.location}, {})
     return {one.nodeid.removeprefix("resilience::"): one for one in reports}
 
 

@@ -1,4 +1,4 @@
-"""The soak in the controller of pytest-xdist: leads the workers and reports, while xdist keeps them running."""
+"""The soak in the controller of pytest-xdist: leads the workers and reports; xdist keeps them running."""
 
 import json
 import secrets
@@ -118,7 +118,9 @@ class ControllerPlugin(SoakPlugin):
     # The loop
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+    def pytest_runtestloop(  # type: ignore[override]
+        self, session: pytest.Session
+    ) -> Generator[None, object, object]:
         """Soak while xdist's loop runs; then report, and go on with what ended it."""
         self._config.add_cleanup(self._signals.stop)
         self._signals.start()
@@ -196,7 +198,8 @@ class ControllerPlugin(SoakPlugin):
             case messages.USAGE:
                 return pytest.UsageError(ending.text)
             case messages.DECLARATION:
-                return self._refuse(ending.text)
+                self._refuse(ending.text)
+                return None
             case messages.COLLECTION:
                 return session.Interrupted(ending.text)
             case messages.EXIT:
@@ -250,10 +253,10 @@ class ControllerPlugin(SoakPlugin):
             data, _ = led.close(lambda: None)
         except ResilienceError as broken:
             return self._cannot_go_on(str(broken))
-        broken = dict(broken_texts({EVENT_HOOK: self._news.error}))
+        errors = dict(broken_texts({EVENT_HOOK: self._news.error}))
         if self._crew.teardowns:
-            broken["teardown"] = "\n".join(self._crew.teardowns)
-        self._conclude(session, data, self._locations, broken)
+            errors["teardown"] = "\n".join(self._crew.teardowns)
+        self._conclude(session, data, self._locations, errors)
         held = self._signals.held
         return stop or (KeyboardInterrupt(held) if held else None)
 

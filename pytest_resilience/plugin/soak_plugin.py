@@ -19,7 +19,7 @@ from pytest_resilience.plugin.select import NO_SOAK_TESTS, select
 from pytest_resilience.plugin.signals import Interruptions
 from pytest_resilience.plugin.suite import PytestSuite
 from pytest_resilience.plugin.verdict_reports import Locations, broken_texts, status_of, verdict_reports
-from pytest_resilience.plugin.xdist_role import SEED, is_distributed, workerinput
+from pytest_resilience.plugin.xdist_role import SEED, asked_workers, is_distributed, workerinput
 from pytest_resilience.report import json_report, junit, model, terminal
 from pytest_resilience.report.plan import Plan, absent_subjects
 from pytest_resilience.report.plan import lines as plan_lines
@@ -56,18 +56,22 @@ def _plugin(config: pytest.Config, settings: Settings) -> object:
         from pytest_resilience.plugin.worker import WorkerPlugin
 
         return WorkerPlugin(config, settings)
+    workers = asked_workers(config)
     if is_distributed(config, settings):
         from pytest_resilience.plugin.controller import ControllerPlugin
 
         return ControllerPlugin(config, settings)
-    return SoakPlugin(config, settings)
+    return SoakPlugin(config, settings, workers)
 
 
 class SoakPlugin:
-    """Selects the soak tests, runs the soak in place of pytest's loop, and reports its result."""
+    """Selects the soak tests, runs the soak in place of pytest's loop, and reports its result.
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
-        self._config, self._settings = config, settings
+    `workers` is how many processes the run would have that is only planned here.
+    """
+
+    def __init__(self, config: pytest.Config, settings: Settings, workers: int = 0) -> None:
+        self._config, self._settings, self._workers = config, settings, workers
         self._report: model.Report | None = None
         self._folder: RunFolder | None = None
         self._signals = Interruptions()
@@ -215,7 +219,8 @@ class SoakPlugin:
             candidates=tuple(candidates(world.services.values(), world.chaos.soaked)) if world.chaos else (),
             budgets=divide(duration, parse_budgets(settings.phase_lines)),
             limits=limits_of(settings),
-            absent=absent_subjects(settings, world.services.values(), world.breakers),
+            absent=absent_subjects(settings, world.services.values(), world.breakers, self._workers),
+            workers=self._workers,
         )
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is None:

@@ -25,7 +25,7 @@ def _path(pid: int) -> Path:
 
 @contextmanager
 def offer_stacks() -> Iterator[None]:
-    """Let another process of this user ask this one for its stacks, also while it is stopped or stuck in C."""
+    """Let another process of this user ask this one for its stacks, even while it is stopped."""
     number, path = _number(), _path(os.getpid())
     if number is None:
         yield

@@ -42,7 +42,7 @@ class WorkerPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Soak until the controller ends it; what ends it before that is told, and ends this process quietly."""
+        """Soak until the controller ends it; what ends it before is told, and this process ends quietly."""
         with self._only_our_interrupts():
             try:
                 self._soak(session)

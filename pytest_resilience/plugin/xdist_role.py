@@ -17,10 +17,17 @@ def workerinput(config: pytest.Config) -> Mapping[str, Any]:
     return given
 
 
+def asked_workers(config: pytest.Config) -> int:
+    """Return how many workers pytest-xdist was asked for."""
+    if getattr(config.option, "dist", "no") == "no":
+        return 0
+    return len(getattr(config.option, "tx", None) or ())
+
+
 def is_distributed(config: pytest.Config, settings: Settings) -> bool:
     """Tell whether pytest-xdist will start workers; where no test is to be run, keep it from doing so."""
     option = config.option
-    if getattr(option, "dist", "no") == "no" or not getattr(option, "tx", None):
+    if not asked_workers(config):
         return False
     if settings.plan_only or getattr(option, "setuponly", False):
         option.dist, option.tx, option.numprocesses = "no", [], 0

@@ -1,6 +1,7 @@
 """The report of a run: one model that every form of it shows, built from what the run recorded."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from pytest_resilience.soak.criteria import Overall, overall
 from pytest_resilience.soak.event_recovery import recovery_of
 from pytest_resilience.soak.evidence import unreached_fix
 from pytest_resilience.soak.phases import PhaseName
+from pytest_resilience.soak.tallies import merged, merged_failures
 from pytest_resilience.store.records import Failure, Phase, Tally, Verdict
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import MIB, SECONDS
@@ -116,6 +118,23 @@ class TestRow:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A process that looped the tests; times in seconds of the run; see store.records.Worker."""
+
+    name: str
+    machine: str
+    pid: int
+    python: str
+    status: str
+    joined_at: float
+    ended_at: float | None
+    iterations: int
+    replaces: str
+    reason: str
+    stacks: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything that is told about a run; None is a value that could not be measured."""
 
@@ -155,6 +174,7 @@ class Report:
     breakers: tuple[BreakerResult, ...]
     cascades: tuple[Cascade, ...]
     leaks: tuple[Leak, ...]
+    workers: tuple[WorkerRow, ...]
 
 
 def build(data: RunData) -> Report:
@@ -196,11 +216,12 @@ def build(data: RunData) -> Report:
         seams_never_reached=_unreached(data),
         not_run=data.not_run,
         coverage=_coverage(data),
-        tests=_tests(data.tallies),
-        failures=tuple(sorted(data.failures, key=lambda failure: (bool(failure.event_id), -failure.count))),
+        tests=_tests(merged(data.tallies)),
+        failures=_failures(data),
         breakers=data.breaker_results,
         cascades=data.cascades,
         leaks=data.leaks,
+        workers=_workers(data),
     )
 
 
@@ -288,6 +309,34 @@ def _event(event: ChaosEvent, data: RunData) -> EventRow:
         detail=event.detail,
         observed=event.observed,
         metrics=tuple(one for one in data.event_metrics if one.event_id == event.event_id),
+    )
+
+
+def _failures(data: RunData) -> tuple[Failure, ...]:
+    """Return each kind of failure, those outside faults first, and of them the most frequent."""
+    kinds = merged_failures(data.failures)
+    return tuple(sorted(kinds, key=lambda failure: (bool(failure.event_id), -failure.count)))
+
+
+def _workers(data: RunData) -> tuple[WorkerRow, ...]:
+    iterations: Counter[str] = Counter()
+    for tally in data.tallies:
+        iterations[tally.worker] += tally.iterations
+    return tuple(
+        WorkerRow(
+            one.name,
+            one.machine,
+            one.pid,
+            one.python,
+            one.status,
+            one.joined_at,
+            one.ended_at,
+            iterations[one.name],
+            one.replaces,
+            one.reason,
+            one.stacks,
+        )
+        for one in data.workers
     )
 
 

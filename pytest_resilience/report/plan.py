@@ -9,7 +9,7 @@ from pytest_resilience.services import Service
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak.candidates import Candidate
 from pytest_resilience.soak.chaos_phase import MIN_WINDOW_SECONDS
-from pytest_resilience.soak.criteria import CRITERIA, PHASES_OF, Subject, switched_off
+from pytest_resilience.soak.criteria import CRITERIA, NOT_DISTRIBUTED, PHASES_OF, Subject, switched_off
 from pytest_resilience.soak.criteria_lines import Limit
 from pytest_resilience.soak.phases import PHASES, PhaseKind, PhaseName
 from pytest_resilience.soak.run import SWITCHES
@@ -28,6 +28,7 @@ class Plan:
     Args:
         duration: in seconds; budgets: seconds of each timed phase.
         absent: what the run cannot do or judge, and why.
+        workers: how many processes loop the tests; 0 is this one.
     """
 
     duration: float
@@ -40,10 +41,11 @@ class Plan:
     budgets: Mapping[PhaseName, float]
     limits: Mapping[str, Limit]
     absent: Mapping[Subject, str]
+    workers: int = 0
 
 
 def absent_subjects(
-    settings: Settings, services: Collection[Service], breakers: Collection[str]
+    settings: Settings, services: Collection[Service], breakers: Collection[str], workers: int = 0
 ) -> dict[Subject, str]:
     """Return what this run cannot do or judge, and why."""
     absent = {subject: f"switched off by {_switch(subject)} = false" for subject in switched_off(settings)}
@@ -53,6 +55,8 @@ def absent_subjects(
         absent.setdefault(Subject.BREAKERS, "no circuit breaker is registered")
     if not (breakers and any(service.needs for service in services)):
         absent.setdefault(Subject.CASCADES, "needs a circuit breaker and services with needs")
+    if not workers:
+        absent.setdefault(Subject.WORKERS, NOT_DISTRIBUTED)
     return absent
 
 
@@ -63,7 +67,8 @@ def _switch(subject: Subject) -> str:
 
 def lines(plan: Plan) -> Iterator[str]:
     """Yield the plan for people."""
-    yield f"soak of {format_duration(plan.duration)}, seed {plan.seed}, intensity {plan.intensity}"
+    workers = f", {counted(plan.workers, 'worker')} of pytest-xdist" if plan.workers else ""
+    yield f"soak of {format_duration(plan.duration)}, seed {plan.seed}, intensity {plan.intensity}{workers}"
     yield from ("", f"{counted(len(plan.tests), 'soak test')}:", *(f"  {test}" for test in plan.tests))
     yield from _block(_services(plan.services) or [NO_SERVICE])
     if plan.breakers:

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
-from pytest_resilience.chaos.records import ChaosEvent, Seam
+from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, Seam
 from pytest_resilience.clock import Clock
+from pytest_resilience.memory.records import Observer, Sample
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.crew_events import EventBook, SharedEvent
 from pytest_resilience.soak.crew_sums import (
@@ -23,9 +24,13 @@ from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.orders import Orders
 from pytest_resilience.soak.roster import Roster, silence
 from pytest_resilience.store.codec import KINDS
+from pytest_resilience.store.records import Failure, Tally
 from pytest_resilience.units import format_duration
 
 REFUSALS = (messages.USAGE, messages.DECLARATION, messages.COLLECTION)
+OWNED = (Tally, Failure, Sample, EventMetrics, Observer)
+"""Records that must not be mixed with those of other workers."""
+
 STOPPERS = (messages.INTERRUPTED, messages.EXIT, messages.FAILED, messages.BROKEN)
 
 
@@ -37,7 +42,7 @@ class Crew:
 
     Args:
         mode: how pytest-xdist distributes tests (its option --dist).
-        get_rid: ends the process of a worker that does not answer, or its connection, and may learn its stacks.
+        get_rid: ends the process of a worker that does not answer, or its connection; may learn its stacks.
         cause_of: says what ended a worker's process, as far as that can be known.
         note: shows the user a line, and keeps it once there is a run.
     """
@@ -277,7 +282,8 @@ class Crew:
         """Return who injects a fault, once for each thing that it would hit, and who else may suffer."""
         key = command.scenario, command.target, command.seam
         taken = {self.roster.get(name).reach.get(key, "") for name in taken_by}
-        acting, witnesses = [], []
+        acting: list[Member] = []
+        witnesses: list[Member] = []
         for member in able:
             identity = member.reach.get(key)
             if identity is None:
@@ -327,6 +333,8 @@ class Crew:
         """Have what a worker says."""
         with self._lock:
             member = self.roster.get(name)
+            if isinstance(message, messages.Broken):
+                self._emit(message)
             if member.standing is not Standing.GONE:
                 member.heard = self._clock.now()
             if isinstance(message, KINDS):
@@ -344,23 +352,17 @@ class Crew:
         elif isinstance(record, ChaosEvent):
             for message in self._book.take(member.name, record):
                 self._emit(message)
+        elif isinstance(record, OWNED):
+            self._emit(replace(record, worker=member.name))
         else:
-            owned = hasattr(record, "worker")
-            self._emit(replace(record, worker=member.name) if owned else record)  # type: ignore[call-arg]
+            self._emit(record)
 
     def _report(self, member: Member, report: Message) -> None:
         match report:
             case messages.Done(number):
                 self._orders.answered(number)
-            case messages.Joined():
-                member.joined, member.standing = report, Standing.JOINED
-            case messages.Ready(reach):
-                member.reach = {(scenario, target, seam): it for scenario, target, seam, it in reach}
-                member.standing = Standing.READY
-            case messages.Declared():
-                member.declared = report
-                self._declare()
-                self._compare(member)
+            case messages.Joined() | messages.Ready() | messages.Declared():
+                self._introduce(member, report)
             case messages.Progress():
                 member.progress = self._progress[member.name] = report
                 looping = (one.rounds for one in self._looping())
@@ -375,8 +377,18 @@ class Crew:
             case messages.Fired() | messages.Recovered():
                 for message in self._book.take(member.name, report):
                     self._emit(message)
-            case messages.Broken():
-                self._emit(report)
+
+    def _introduce(self, member: Member, report: Message) -> None:
+        match report:
+            case messages.Joined():
+                member.joined, member.standing = report, Standing.JOINED
+            case messages.Ready(reach):
+                member.reach = {(scenario, target, seam): it for scenario, target, seam, it in reach}
+                member.standing = Standing.READY
+            case messages.Declared():
+                member.declared = report
+                self._declare()
+                self._compare(member)
 
     def _declare(self) -> None:
         """Tell what all declare, as soon as all do; who comes later is compared with that."""

@@ -13,29 +13,29 @@ class Histogram:
     """
 
     def __init__(self) -> None:
-        self._counts: dict[int, int] = {}
+        self.counts: dict[int, int] = {}
         self.count = 0
         self.total = 0.0
         self.longest = 0.0
 
     def add(self, seconds: float) -> None:
         bucket = math.ceil(math.log(max(seconds, SMALLEST) / SMALLEST, GROWTH))
-        self._counts[bucket] = self._counts.get(bucket, 0) + 1
+        self.counts[bucket] = self.counts.get(bucket, 0) + 1
         self.count += 1
         self.total += seconds
         self.longest = max(self.longest, seconds)
 
     def merge(self, other: "Histogram") -> None:
         """Add all values of another one; quantiles stay as exact as those of each."""
-        for bucket, count in other._counts.items():
-            self._counts[bucket] = self._counts.get(bucket, 0) + count
+        for bucket, count in other.counts.items():
+            self.counts[bucket] = self.counts.get(bucket, 0) + count
         self.count += other.count
         self.total += other.total
         self.longest = max(self.longest, other.longest)
 
     def to_text(self) -> str:
         """Return the counts by bucket, for `from_text`."""
-        return " ".join(f"{bucket}:{count}" for bucket, count in sorted(self._counts.items()))
+        return " ".join(f"{bucket}:{count}" for bucket, count in sorted(self.counts.items()))
 
     @classmethod
     def from_text(cls, text: str) -> "Histogram":
@@ -43,7 +43,7 @@ class Histogram:
         made = cls()
         for part in text.split():
             bucket, _, count = part.partition(":")
-            made._counts[int(bucket)] = int(count)
+            made.counts[int(bucket)] = int(count)
             made.count += int(count)
         return made
 
@@ -51,8 +51,8 @@ class Histogram:
         """Return the latency in seconds below which `share` (0 to 1) of the values lie; 0 if empty."""
         rank = share * (self.count - 1)
         seen = 0
-        for bucket in sorted(self._counts):
-            seen += self._counts[bucket]
+        for bucket in sorted(self.counts):
+            seen += self.counts[bucket]
             if seen > rank:
                 return 2 * SMALLEST * GROWTH**bucket / (GROWTH + 1)
         return 0.0

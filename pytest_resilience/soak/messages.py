@@ -93,7 +93,7 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """An event is under way elsewhere that this runner's tests may suffer from: their failures are its own."""
+    """An event is under way elsewhere that these tests may suffer from: their failures are its own."""
 
     event_id: str
     scenario: str

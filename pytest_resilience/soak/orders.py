@@ -1,4 +1,4 @@
-"""Commands to workers, each answered: who gave one knows that it was carried out, or that the worker is gone."""
+"""Commands to workers: who gives one knows when it was carried out, or that the worker is gone."""
 
 import threading
 from collections.abc import Callable, Iterable

@@ -20,7 +20,7 @@ from pytest_resilience.soak.criteria import judge, limits_of, switched_off
 from pytest_resilience.soak.leader import Leader
 from pytest_resilience.soak.link import Link, Loopback
 from pytest_resilience.soak.live import Now
-from pytest_resilience.soak.memory_evidence import leak_verdict
+from pytest_resilience.soak.memory_evidence import leaks
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.news import News, Tell
 from pytest_resilience.soak.phases import PhaseName, divide, parse_budgets
@@ -139,7 +139,7 @@ class LedRun:
         self._store.put(self._run)
         self._observe()
         data = self._data()
-        for leak in leak_verdict(data).leaks:
+        for leak in leaks(data):
             self._store.put(leak)
         for verdict in judge(data, self._limits, self._off):
             self._store.put(verdict)

@@ -79,7 +79,8 @@ class StuckWatch:
 def all_stacks(first: int) -> str:
     """Return where every thread is, the one with the identity `first` at the top."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
-    frames = sorted(sys._current_frames().items(), key=lambda item: item[0] != first)
+    current = sys._current_frames()  # noqa: SLF001
+    frames = sorted(current.items(), key=lambda item: item[0] != first)
     return "\n".join(
         f"thread {names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}"
         for ident, frame in frames

@@ -1,10 +1,10 @@
-"""Tallies of several workers as one: sums, and quantiles of all their latencies together."""
+"""Tallies and failures of several workers as one: sums, and quantiles of all their latencies together."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pytest_resilience.soak.histogram import Histogram
-from pytest_resilience.store.records import Tally
+from pytest_resilience.store.records import Failure, Tally
 
 
 def merged(tallies: Iterable[Tally]) -> tuple[Tally, ...]:
@@ -32,3 +32,22 @@ def _merge(group: Sequence[Tally]) -> Tally:
         longest=max(tally.longest for tally in group),
         latencies=latency.to_text(),
     )
+
+
+def merged_failures(failures: Iterable[Failure]) -> tuple[Failure, ...]:
+    """Return one record for each kind of failure, with the first text."""
+    kinds: dict[tuple[str, str, str], Failure] = {}
+    for failure in failures:
+        key = failure.test, failure.crash, failure.event_id
+        known = kinds.get(key)
+        kinds[key] = failure if known is None else _both(*sorted((known, failure), key=_first))
+    return tuple(kinds.values())
+
+
+def _first(failure: Failure) -> float:
+    return failure.first_at
+
+
+def _both(earlier: Failure, later: Failure) -> Failure:
+    last = max(earlier.last_at, later.last_at)
+    return replace(earlier, count=earlier.count + later.count, last_at=last)

@@ -13,7 +13,7 @@ from pytest_resilience.soak.messages import Message
 from pytest_resilience.store.records import Failure, Tally
 
 BULK = (Tally, Failure, Sample, messages.Fired)
-"""These wait for the next message of another kind (a heartbeat at the latest), so that few are sent at all."""
+"""These wait for the next message of another kind (a heartbeat at the latest), so that few are sent."""
 
 CLOSE_SECONDS = 5.0
 
