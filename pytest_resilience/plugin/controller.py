@@ -48,8 +48,6 @@ class ControllerPlugin(SoakPlugin):
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         super().__init__(config, settings)
         self._clock = SystemClock()
-        self._console = Console(config, self._clock)
-        self._news = HookNews(config.hook, self._console.say)
         self._run_led: CrewRun | None = None
         self._nodes: dict[str, Node] = {}
         self._down: set[str] = set()
@@ -60,6 +58,12 @@ class ControllerPlugin(SoakPlugin):
         self._crew = Crew(
             self._clock, config.option.dist, get_rid=self._get_rid, cause_of=cause_of, note=self._note
         )
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Now the terminal is there, and the workers are not yet."""
+        self._console = Console(self._config, self._clock)
+        self._news = HookNews(self._config.hook, self._console.say)
 
     # What xdist asks and tells
 

@@ -258,6 +258,11 @@ def place(worker: str) -> str:
     return "" if worker == MAIN else f" in {worker}"
 
 
+def heading(worker: str) -> str:
+    """Name the worker that a sentence is about, where there are several."""
+    return "" if worker == MAIN else f"{worker}: "
+
+
 def _why_not(data: RunData, name: PhaseName) -> str:
     phase = data.phase(name)
     status = phase.status if phase else "planned"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pytest_resilience.memory.detect import LeakVerdict, judge
 from pytest_resilience.memory.growth import Growth, measure
 from pytest_resilience.memory.records import Leak, Observer, Sample
-from pytest_resilience.soak.evidence import Evidence, Finding, Missing, known, place
+from pytest_resilience.soak.evidence import Evidence, Finding, Missing, heading, known, place
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import format_bytes, format_duration
@@ -78,13 +78,13 @@ def memory_leak_detected(data: RunData) -> Evidence:
     decisive = [worker for worker in open_ones if _was_there(data, worker)] or ([] if clean else open_ones)
     if decisive:
         worker = decisive[0]
-        return Missing(f"{verdicts[worker].line}{place(worker)}")
-    return known(False, f"{verdicts[clean[0]].line}{place(clean[0])}")
+        return Missing(f"{heading(worker)}{verdicts[worker].line}")
+    return known(False, f"{heading(clean[0])}{verdicts[clean[0]].line}")
 
 
 def _leak(worker: str, verdict: LeakVerdict) -> Finding:
     advice = " ".join(dict.fromkeys(leak.recommendation for leak in verdict.leaks))
-    return known(True, f"{verdict.line}{place(worker)}", advice)
+    return known(True, f"{heading(worker)}{verdict.line}", advice)
 
 
 def _was_there(data: RunData, name: str) -> bool:

@@ -5,6 +5,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 
 from pytest_resilience.clock import Clock
 from pytest_resilience.soak import messages
@@ -77,12 +78,16 @@ class StuckWatch:
 
 
 def all_stacks(first: int) -> str:
-    """Return where every thread is, the one with the identity `first` at the top."""
+    """Return where every thread is; the one with the identity `first` comes first."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     current = sys._current_frames()  # noqa: SLF001
     frames = sorted(current.items(), key=lambda item: item[0] != first)
     return "\n".join(
-        f"thread {names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}"
+        f"thread {names.get(ident, ident)}, most recent call first:\n{_lines(frame)}"
         for ident, frame in frames
         if ident != threading.get_ident()
     )
+
+
+def _lines(frame: FrameType) -> str:
+    return "".join(reversed(traceback.format_stack(frame)))
