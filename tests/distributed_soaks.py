@@ -26,9 +26,7 @@ def distributed(
     plugins: tuple[str, ...] = (),
 ) -> Project:
     """Return a project that is soaked with these arguments of pytest-xdist."""
-    return Project(
-        (f"--soak-duration={duration}", *arguments), ini, files or {}, plugins=(*XDIST, *plugins)
-    )
+    return Project((f"--soak-duration={duration}", *arguments), ini, files or {}, plugins=(*XDIST, *plugins))
 
 
 def workers(folder: Path) -> dict[str, Worker]:
@@ -72,4 +70,3 @@ def signal_worker(folder: Path, name: str, number: int) -> int:
     pid = workers(folder)[name].pid
     os.kill(pid, number)
     return pid
-

@@ -129,4 +129,14 @@ class WorkerPlugin:
 def _joined(session: pytest.Session) -> messages.Joined:
     locations = tuple((str(item.location[0]), item.location[1], item.location[2]) for item in session.items)
     tests = tuple(item.nodeid for item in session.items)
-    return messages.Joined(tests, locations, machine_id(), own_pid(), platform.python_version())
+    marks = tuple(map(_mark, session.items))
+    return messages.Joined(tests, locations, marks, machine_id(), own_pid(), platform.python_version())
+
+
+def _mark(item: pytest.Item) -> str:
+    """Return the groups of a test as pytest-xdist joins them; its own way, by the id, fails with pytest 9.2."""
+    names = {
+        str(mark.args[0] if mark.args else mark.kwargs.get("name", "default"))
+        for mark in item.iter_markers("xdist_group")
+    }
+    return "_".join(sorted(names))

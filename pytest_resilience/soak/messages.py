@@ -203,10 +203,14 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A worker has collected its tests; `locations` are theirs: file, line (from 0) or None, and name."""
+    """A worker has collected its tests.
+
+    `locations` are theirs: file, line (from 0) or None, and name; `marks` the groups that they are marked for.
+    """
 
     tests: tuple[str, ...]
     locations: tuple[tuple[str, int | None, str], ...]
+    marks: tuple[str, ...]
     machine: str
     pid: int
     python: str

@@ -84,7 +84,8 @@ class Roster:
         if not joined or joined[0].joined is None:
             return
         self._shared = True
-        shares = share(joined[0].joined.tests, len(joined), self._mode)
+        first = joined[0].joined
+        shares = share(first.tests, first.marks, len(joined), self._mode)
         for member, tests in zip(joined, shares, strict=True):
             member.share = tests
         if idle := sum(not tests for tests in shares):
