@@ -205,7 +205,7 @@ class Trouble:
 class Joined:
     """A worker has collected its tests.
 
-    `locations` are theirs: file, line (from 0) or None, and name; `marks` the groups that they are marked for.
+    `locations` are theirs: file, line (from 0) or None, and name; `marks` the groups they are marked for.
     """
 
     tests: tuple[str, ...]
