@@ -134,7 +134,7 @@ def _joined(session: pytest.Session) -> messages.Joined:
 
 
 def _mark(item: pytest.Item) -> str:
-    """Return the groups of a test as pytest-xdist joins them; it puts them into the id, where pytest allows."""
+    """Return the groups of a test, as pytest-xdist joins them."""
     names = {
         str(mark.args[0] if mark.args else mark.kwargs.get("name", "default"))
         for mark in item.iter_markers("xdist_group")

@@ -1,7 +1,7 @@
 """The workers of a distributed soak, led as if they were one runner."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -9,10 +9,9 @@ from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, Seam
 from pytest_resilience.clock import Clock
 from pytest_resilience.memory.records import Observer, Sample
 from pytest_resilience.soak import messages
-from pytest_resilience.soak.crew_events import EventBook, SharedEvent
+from pytest_resilience.soak.crew_faults import CrewFaults
 from pytest_resilience.soak.crew_sums import (
     disagreement,
-    told_once,
     whole_declared,
     whole_progress,
     whole_seams,
@@ -63,16 +62,15 @@ class Crew:
         self._orders = Orders(clock.now, self._is_late)
         self._early: list[Message] = []
         self._handler: Handler = self._early.append
-        self._book = EventBook(self.now)
         self._phase: messages.EnterPhase | None = None
         self._watching = self._stopped = False
         self._progress: dict[str, messages.Progress] = {}
-        self._troubles: dict[str, list[str]] = {}
         self._seams: list[Seam] = []
         self._unburied: list[Member] = []
         self._whole: messages.Declared | None = None
         self.roster = Roster(clock.now, mode, note)
         self._tasks = Tasks(self.roster)
+        self._faults = CrewFaults(self.roster, self._orders, self._lock, self.now, self._emit, note)
         self.ending: messages.Ended | None = None
         self.teardowns: list[str] = []
 
@@ -142,26 +140,13 @@ class Crew:
         for command in (self._phase, messages.WatchSeams(active=True) if self._watching else None):
             if command is not None:
                 self._orders.give([member], command)
-        for event in self._book.active():
-            self._join(member, event)
-        for event in self._book.open():
-            event.members.add(member.name)
-            self._orders.give([member], messages.AwaitRecovery(event.inject.event_id))
+        self._faults.join(member)
         if member.replaces:
             self._note(f"worker {member.name} takes the place of {member.replaces}")
         with self._lock:
             if member.standing is Standing.READY:
                 member.standing = Standing.LOOPING
         self._orders.give([member], messages.Loop(), wait=False)
-
-    def _join(self, member: Member, event: SharedEvent) -> None:
-        """Let a worker that came late take part in an event that is under way."""
-        acting, witnesses = self._parties(event.inject, [member], event.actors)
-        event.members.update(one.name for one in (*acting, *witnesses))
-        event.actors.update(one.name for one in acting)
-        self._orders.give(witnesses, messages.Overlap(event.inject.event_id, event.inject.scenario))
-        self._orders.give(acting, event.inject)
-        self._tell_troubles()
 
     def _rounds(self) -> int:
         return min((member.rounds for member in self.roster.standing(Standing.LOOPING)), default=0)
@@ -174,8 +159,7 @@ class Crew:
                 return
             member.standing = Standing.GONE
             self._orders.drop(name)
-            for message in self._book.gone(name):
-                self._emit(message)
+            self._faults.gone(name)
             if member.ended is None or (member.ended.how in REFUSALS and self._origin is not None):
                 self.roster.vacate(member)
                 self._unburied.append(member)
@@ -232,11 +216,11 @@ class Crew:
         with self._commanding:
             match command:
                 case messages.Inject():
-                    self._inject(command)
+                    self._faults.inject(command)
                 case messages.Remove(event_id):
-                    self._remove(event_id)
+                    self._faults.remove(event_id)
                 case messages.Settle(event_id):
-                    self._settle(event_id)
+                    self._faults.settle(event_id)
                 case messages.WatchSeams(active):
                     self._watch(command, active)
                 case messages.VerifyBreakers() | messages.RunCascades():
@@ -247,76 +231,15 @@ class Crew:
                 case _:
                     self._phase = command if isinstance(command, messages.EnterPhase) else self._phase
                     self._orders.give(self._looping(), command)
-                    self._tell_troubles()
+                    self._faults.tell_troubles()
 
     def _looping(self) -> list[Member]:
         return self.roster.standing(Standing.LOOPING)
 
-    def _named(self, names: Iterable[str]) -> list[Member]:
-        return [self.roster.get(name) for name in sorted(names)]
-
-    def _inject(self, command: messages.Inject) -> None:
-        acting, witnesses = self._parties(command, self._looping(), ())
-        with self._lock:
-            event = self._book.begin(command, (one.name for one in acting), (one.name for one in witnesses))
-        self._orders.give(witnesses, messages.Overlap(command.event_id, command.scenario))
-        self._orders.give(acting, command)
-        trouble = self._take_troubles()
-        with self._lock:
-            for name in event.actors - event.parts.keys():
-                event.actors.discard(name)
-                event.members.discard(name)
-            if event.parts:
-                self._emit(event.record(self.now()))
-            else:
-                self._book.forget(command.event_id)
-                self._emit(messages.Trouble(trouble or "no worker could inject it"))
-        if not event.parts:
-            self._orders.give(witnesses, messages.Settle(command.event_id))
-        elif trouble:
-            self._note(f"{command.event_id} was not injected everywhere: {trouble}")
-
-    def _parties(
-        self, command: messages.Inject, able: Iterable[Member], taken_by: Iterable[str]
-    ) -> tuple[list[Member], list[Member]]:
-        """Return who injects a fault, once for each thing that it would hit, and who else may suffer."""
-        key = command.scenario, command.target, command.seam
-        taken = {self.roster.get(name).reach.get(key, "") for name in taken_by}
-        acting: list[Member] = []
-        witnesses: list[Member] = []
-        for member in able:
-            identity = member.reach.get(key)
-            if identity is None:
-                continue
-            (witnesses if identity and identity in taken else acting).append(member)
-            taken.add(identity)
-        return acting, witnesses
-
-    def _remove(self, event_id: str) -> None:
-        event = self._book.get(event_id)
-        if event is None:
-            return
-        command = messages.Remove(event_id)
-        self._orders.give(self._named(event.actors), command)
-        self._orders.give(self._named(event.members - event.actors), command)
-        self._tell_troubles()
-        with self._lock:
-            for message in self._book.removed(event):
-                self._emit(message)
-
-    def _settle(self, event_id: str) -> None:
-        event = self._book.get(event_id)
-        if event is None:
-            return
-        with self._lock:
-            event.over = True
-            waiting = event.members - event.back.keys()
-        self._orders.give(self._named(waiting), messages.Settle(event_id))
-
     def _watch(self, command: Message, active: bool) -> None:
         self._watching = active
         self._orders.give(self._looping(), command)
-        self._tell_troubles()
+        self._faults.tell_troubles()
         with self._lock:
             seams, self._seams = self._seams, []
             for seam in whole_seams(seams):
@@ -350,8 +273,7 @@ class Crew:
         if isinstance(record, Seam):
             self._seams.append(record)
         elif isinstance(record, ChaosEvent):
-            for message in self._book.take(member.name, record):
-                self._emit(message)
+            self._faults.take(member.name, record)
         elif isinstance(record, OWNED):
             self._emit(replace(record, worker=member.name))
         else:
@@ -368,15 +290,14 @@ class Crew:
                 looping = (one.rounds for one in self._looping())
                 self._emit(whole_progress(self._progress, looping))
             case messages.Trouble(text):
-                self._troubles.setdefault(member.name, []).append(text)
+                self._faults.trouble(member.name, text)
             case messages.Finished(task):
                 if self._tasks.finished(member.name, task):
                     self._emit(report)
             case messages.Ended():
                 self._take_end(member, report)
             case messages.Fired() | messages.Recovered():
-                for message in self._book.take(member.name, report):
-                    self._emit(message)
+                self._faults.take(member.name, report)
 
     def _introduce(self, member: Member, report: Message) -> None:
         match report:
@@ -418,15 +339,6 @@ class Crew:
         refused = end.how in REFUSALS and self._origin is None
         if self.ending is None and (refused or end.how in STOPPERS):
             self.ending = end
-
-    def _take_troubles(self) -> str:
-        with self._lock:
-            troubles, self._troubles = self._troubles, {}
-        return told_once(troubles)
-
-    def _tell_troubles(self) -> None:
-        if text := self._take_troubles():
-            self._emit(messages.Trouble(text))
 
     def _emit(self, message: Message) -> None:
         with self._lock:
