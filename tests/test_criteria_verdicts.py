@@ -1,4 +1,4 @@
-"""The twelve exit criteria, each judged from the records of a run."""
+"""The thirteen exit criteria, each judged from the records of a run."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,6 +13,7 @@ from sample_runs import (
     QUOTE,
     RUN,
     SEAM,
+    WORKER,
     event,
     failure,
     good_records,
@@ -56,7 +57,7 @@ def grade(data: RunData, criterion: str, line: str = "") -> tuple[object, ...]:
     return one.verdict, one.observed, one.detail
 
 
-def test_the_table_has_the_twelve_criteria() -> None:
+def test_the_table_has_the_thirteen_criteria() -> None:
     """Names and default limits are the documented ones."""
     assert [f"{row.default.criterion} {row.default.bound}" for row in CRITERIA] == [
         "failures_outside_faults == 0",
@@ -71,13 +72,14 @@ def test_the_table_has_the_twelve_criteria() -> None:
         "injection_seconds < 0.5",
         "breaker_transition_seconds < 0.1",
         "monitoring_overhead_percent < 5",
+        "worker_crashes == 0",
     ]
     assert list(DEFAULT_LIMITS) == [row.find.__name__ for row in CRITERIA]
 
 
 def test_a_good_run_meets_all() -> None:
     """Where all is well each criterion is met, with its numbers."""
-    verdicts = judge(run_data())
+    verdicts = judge(run_data(WORKER))
     assert {one.verdict for one in verdicts} == {"met"}
     assert overall(verdicts, RUN) == "PASSED"
     assert {one.criterion: one.detail for one in verdicts} == {
@@ -454,7 +456,7 @@ def test_an_expensive_observer_is_unmet() -> None:
 )
 def test_a_skipped_phase_makes_its_criteria_neutral(phase: str, criteria: set[str]) -> None:
     """Without a subject a criterion is not applicable, says why, and the run passes."""
-    verdicts = judge(run_data(SKIPPED[phase]))
+    verdicts = judge(run_data(WORKER, SKIPPED[phase]))
     assert {one.criterion for one in verdicts if one.verdict == "not_applicable"} == criteria
     assert {one.detail for one in verdicts if one.verdict == "not_applicable"} == {f"no {phase}"}
     assert overall(verdicts, RUN) == "PASSED"
@@ -536,7 +538,9 @@ def test_a_run_that_recorded_nothing_is_partial() -> None:
     """A run that was killed at once is judged without a crash."""
     data = gather([replace(RUN, status="running", ended=None)])
     assert overall(judge(data), data.run) == "PARTIAL"
-    assert {one.verdict for one in judge(data)} == {"inconclusive"}
+    verdicts = {one.criterion: one.verdict for one in judge(data)}
+    assert verdicts.pop("worker_crashes") == "not_applicable"
+    assert set(verdicts.values()) == {"inconclusive"}
 
 
 def test_seams_of_other_services_do_not_matter_once_a_fault_fired() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import execnet
 import pytest
 
 from pytest_resilience.clock import SystemClock
@@ -132,6 +133,8 @@ class ControllerPlugin(SoakPlugin):
         with self._looking_after():
             try:
                 yield
+            except (OSError, EOFError, RuntimeError, execnet.HostNotFound) as error:
+                stop = _ended(f"pytest-xdist cannot start or keep a worker: {error}")
             except BaseException as error:
                 stop = error
             self._signals.hold()
@@ -192,7 +195,7 @@ class ControllerPlugin(SoakPlugin):
     def _reason_to_end(self, session: pytest.Session) -> BaseException | None:
         """Return what ends the soak before its time: what a worker said, or what went wrong here."""
         if isinstance(self._trouble, ResilienceError):
-            return self._cannot_go_on(str(self._trouble))
+            return _ended(f"the soak cannot go on: {self._trouble}")
         if self._trouble is not None:
             return self._trouble
         ending = self._crew.ending
@@ -211,7 +214,7 @@ class ControllerPlugin(SoakPlugin):
             case messages.FAILED:
                 return session.Failed(ending.text)
             case messages.BROKEN:
-                return self._cannot_go_on(ending.text)
+                return _ended(f"the soak cannot go on: {ending.text}")
         return KeyboardInterrupt(ending.text)
 
     def _refuse(self, text: str) -> None:
@@ -220,10 +223,6 @@ class ControllerPlugin(SoakPlugin):
         report = self._config.hook.pytest_report_from_serializable(config=self._config, data=json.loads(text))
         self._config.hook.pytest_runtest_logreport(report=report)
         self._crew.halt()
-
-    @staticmethod
-    def _cannot_go_on(text: str) -> BaseException:
-        return pytest.exit.Exception(f"the soak cannot go on: {text}", pytest.ExitCode.TESTS_FAILED)
 
     def _start_led(self) -> CrewRun:
         began = datetime.now(UTC)
@@ -256,7 +255,7 @@ class ControllerPlugin(SoakPlugin):
             led.analyse(interruption_text(stop))
             data, _ = led.close(lambda: None)
         except ResilienceError as broken:
-            return self._cannot_go_on(str(broken))
+            return _ended(f"the soak cannot go on: {broken}")
         errors = dict(broken_texts({EVENT_HOOK: self._news.error}))
         if self._crew.teardowns:
             errors["teardown"] = "\n".join(self._crew.teardowns)
@@ -266,3 +265,7 @@ class ControllerPlugin(SoakPlugin):
 
     def _session(self) -> pytest.Session:
         return self._config.pluginmanager.get_plugin("session")  # type: ignore[return-value]
+
+
+def _ended(why: str) -> BaseException:
+    return pytest.exit.Exception(why, pytest.ExitCode.TESTS_FAILED)
