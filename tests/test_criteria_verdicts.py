@@ -97,6 +97,7 @@ def test_a_good_run_meets_all() -> None:
         "breaker_transition_seconds": "p99 of 1 state changes, "
         "longest closed>open of test_circuit in 0.02 ms",
         "monitoring_overhead_percent": "CPU time in 1m40s: sampler 400ms, conductor 100ms",
+        "worker_crashes": "0 of 1 worker crashed",
     }
     assert verdict(run_data(), "memory_leak_detected").detail.startswith("clean: ")
 
