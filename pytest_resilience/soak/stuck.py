@@ -3,8 +3,7 @@
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import FrameType
 
 from pytest_resilience.clock import Clock
@@ -40,19 +39,15 @@ class StuckWatch:
 
     def run(self, test: str, following: str) -> Outcome:
         """Run a test once, as the suite does."""
-        with self._noting(test):
-            return self._suite.run(test, following)
-
-    @contextmanager
-    def _noting(self, test: str) -> Iterator[None]:
         started = self._clock.now()
         self._running = test, started
         try:
-            yield
+            outcome = self._suite.run(test, following)
         finally:
             self._running = None
         if not self._holding and started >= self._released:
             self._longest[test] = max(self._longest.get(test, 0.0), self._clock.now() - started)
+        return outcome
 
     def heed(self, command: Message) -> None:
         """Learn from a command to the runner which faults may hold calls up."""

@@ -86,7 +86,7 @@ def _measured(folder: Path, iterations: int, seconds: float) -> Measured:
 
 
 def median(runs: Sequence[Measured], field: str) -> float:
-    return statistics.median(getattr(run, field) for run in runs)
+    return float(statistics.median(getattr(run, field) for run in runs))
 
 
 def side_by_side(folders: Sequence[Path], seconds: float) -> Measured:
