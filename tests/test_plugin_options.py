@@ -27,10 +27,6 @@ WRONG_COMBINATIONS = [
     (("--soak-hours=1", SOAK), "--soak-hours and --soak-duration both set the duration. Give one."),
     (("--soak-plan",), "--soak-plan needs a duration. Add --soak-hours=4 or --soak-duration=90s."),
     (("--soak-all",), "--soak-all needs a duration. Add --soak-hours=4 or --soak-duration=90s."),
-    (
-        (SOAK, "-p", "xdist.plugin", "-n", "2"),
-        "A soak runs in one process in this version, so -n cannot be given with it. Run it without -n.",
-    ),
 ]
 WRONG_INI = [  # ini name, value, constraint, fix
     ("resilience_memory_interval", "0s", "finite and above 0", "Write for example 90s."),

@@ -12,6 +12,7 @@ from pytest_resilience.chaos.records import ChaosEvent
 from pytest_resilience.clock import SystemClock
 from pytest_resilience.descriptors import exhausted
 from pytest_resilience.settings import Settings
+from pytest_resilience.soak.criteria import CRITERIA
 from pytest_resilience.soak.outcome import Outcome, Status
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.run import SoakRun
@@ -99,7 +100,7 @@ def test_the_run_is_complete(soaked: Soaked) -> None:
         "CIRCUIT_BREAKER_TESTING",
         "CASCADING_FAILURE_TESTING",
     }
-    assert len(soaked.data.verdicts) == 12
+    assert len(soaked.data.verdicts) == len(CRITERIA)
 
 
 def test_the_suite_itself_could_open_nothing(soaked: Soaked) -> None:

@@ -13,6 +13,7 @@ from soak_stage import HALF, ODDS, fetch
 from pytest_resilience.chaos.engine import Chaos
 from pytest_resilience.clock import SystemClock
 from pytest_resilience.settings import Settings
+from pytest_resilience.soak.criteria import CRITERIA
 from pytest_resilience.soak.outcome import Outcome, Status
 from pytest_resilience.soak.run import SoakRun, describe
 from pytest_resilience.soak.runner import World
@@ -93,7 +94,7 @@ def test_a_run_keeps_everything_and_leaves_no_thread(folder: RunFolder) -> None:
     assert len(data.phases) == 9
     assert sum(tally.iterations for tally in data.tallies) == shop.ran > 20
     assert any(sample.checkpoint for sample in data.samples)
-    assert len(data.verdicts) == 12
+    assert len(data.verdicts) == len(CRITERIA)
     assert {observer.name for observer in data.observers} == {"sampler", "conductor"}
 
 
