@@ -1,5 +1,6 @@
 """Workers that die, stop or hang, with real signals: noted with time and reason, replaced, nothing lost."""
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -165,3 +166,18 @@ def test_the_rest_goes_on_when_no_worker_is_started_any_more(tmp_path: Path, res
     assert done.report["status"] == "aborted"
     assert done.report["reason"].startswith("no worker is left")
     assert "INTERNALERROR" not in done.output
+
+
+def test_a_ctrl_c_in_a_terminal_reaches_the_workers_too(tmp_path: Path) -> None:
+    """They leave it to the controller: one interrupted run, no crash, the faults removed, exit code 2."""
+    project = distributed("-n2", ini=CHAOS, duration="60s")
+    with running(tmp_path, project) as process:
+        wait_for(tmp_path, lambda data: any(event.fired for event in data.events))
+        for worker in workers(tmp_path).values():
+            os.kill(worker.pid, signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        done = finish(tmp_path, process)
+    assert done.code == 2, done.output
+    assert {one.status for one in workers(tmp_path).values()} == {"ended"}
+    assert done.report["reason"] == "interrupted by SIGINT"
+    assert done.torn_down == "untouched"

@@ -186,7 +186,7 @@ class ControllerPlugin(SoakPlugin):
         if reason is not None:
             raise reason
         if self._run_led is None and self._crew.roster.complete and not self._refused:
-            self._run_led = self._start_led()
+            self._start_led()
         self._console.tick()
         if self._run_led is not None:
             self._run_led.tell_news()
@@ -224,7 +224,8 @@ class ControllerPlugin(SoakPlugin):
         self._config.hook.pytest_runtest_logreport(report=report)
         self._crew.halt()
 
-    def _start_led(self) -> CrewRun:
+    def _start_led(self) -> None:
+        """Begin the run; it is known before its workers begin, so that an interrupt finds it."""
         began = datetime.now(UTC)
         root = self._config.rootpath / self._settings.directory
         try:
@@ -241,9 +242,9 @@ class ControllerPlugin(SoakPlugin):
             )
         except ResilienceError as wrong:
             raise pytest.UsageError(str(wrong)) from None
+        self._run_led = led
         self._console.look = led.now
         led.start()
-        return led
 
     def _conclude_run(
         self, session: pytest.Session, led: CrewRun, stop: BaseException | None
