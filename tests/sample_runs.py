@@ -7,7 +7,7 @@ from pytest_resilience.breakers.records import BreakerResult, Cascade, Transitio
 from pytest_resilience.chaos.records import ChaosEvent, NotRun, Seam
 from pytest_resilience.memory.records import Observer, Sample
 from pytest_resilience.soak.phases import PHASES
-from pytest_resilience.store.records import Failure, Phase, Record, Run, SoakTest, Tally
+from pytest_resilience.store.records import Failure, Phase, Record, Run, SoakTest, Tally, Worker
 from pytest_resilience.store.run_data import RunData, gather
 from pytest_resilience.units import MIB
 
@@ -96,6 +96,9 @@ def failure(test: str, event_id: str = "", count: int = 1, text: str = "E   asse
         60.0,
         text,
     )
+
+
+WORKER = Worker("gw0", "boot:pid", 4711, "3.11.7", 0.05, "ended", 100.0)
 
 
 def good_records() -> tuple[Record, ...]:

@@ -252,7 +252,7 @@ class Stage:
         before = self.past.data if self.past else None
         old: list[Record] = [run, *(before.attempts if before else ()), sign]
         if before:
-            old += [*before.tallies, *before.latencies, *before.failures, *before.seams]
+            old += [*before.tallies, *before.failures, *before.seams]
         return gather([*old, *self.records])
 
     def poll(self) -> None:

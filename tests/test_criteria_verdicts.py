@@ -13,6 +13,7 @@ from sample_runs import (
     QUOTE,
     RUN,
     SEAM,
+    WORKER,
     event,
     failure,
     good_records,
@@ -73,13 +74,14 @@ def test_the_table_has_all_criteria() -> None:
         "injection_seconds < 0.5",
         "breaker_transition_seconds < 0.1",
         "monitoring_overhead_percent < 5",
+        "worker_crashes == 0",
     ]
     assert list(DEFAULT_LIMITS) == [row.default.criterion for row in CRITERIA]
 
 
 def test_a_good_run_meets_all() -> None:
     """Where all is well each criterion is met, with its numbers."""
-    verdicts = judge(run_data())
+    verdicts = judge(run_data(WORKER))
     assert {one.verdict for one in verdicts} == {"met"}
     assert overall(verdicts, RUN) == "PASSED"
     assert {one.criterion: one.detail for one in verdicts} == {
@@ -99,6 +101,7 @@ def test_a_good_run_meets_all() -> None:
         "breaker_transition_seconds": "p99 of 1 state changes, "
         "longest closed>open of test_circuit in 0.02 ms",
         "monitoring_overhead_percent": "CPU time in 1m40s: sampler 400ms, conductor 100ms",
+        "worker_crashes": "0 of 1 worker crashed",
     }
     assert verdict(run_data(), "memory_leak_detected").detail.startswith("clean: ")
 
@@ -461,7 +464,7 @@ def test_an_expensive_observer_is_unmet() -> None:
 )
 def test_a_skipped_phase_makes_its_criteria_neutral(phase: str, criteria: set[str]) -> None:
     """Without a subject a criterion is not applicable, says why, and the run passes."""
-    verdicts = judge(run_data(SKIPPED[phase]))
+    verdicts = judge(run_data(WORKER, SKIPPED[phase]))
     assert {one.criterion for one in verdicts if one.verdict == "not_applicable"} == criteria
     assert {one.detail for one in verdicts if one.verdict == "not_applicable"} == {f"no {phase}"}
     assert overall(verdicts, RUN) == "PASSED"
@@ -546,6 +549,7 @@ def test_a_run_that_recorded_nothing_is_partial() -> None:
     assert overall(judge(data), data.run) == "PARTIAL"
     verdicts = {one.criterion: one.verdict for one in judge(data)}
     assert verdicts.pop("survives") == "not_applicable"
+    assert verdicts.pop("worker_crashes") == "not_applicable"
     assert set(verdicts.values()) == {"inconclusive"}
 
 

@@ -25,6 +25,7 @@ GROUND = (
     "clock",
     "units",
     "errors",
+    "workers",
 )
 """Single modules; each may import those to its right."""
 

@@ -42,10 +42,6 @@ WRONG_COMBINATIONS = [
             *("--soak-min-iterations=5", "--soak-iteration-timeout=0"),
         )
     ),
-    (
-        (SOAK, "-p", "xdist.plugin", "-n", "2"),
-        "A soak runs in one process in this version, so -n cannot be given with it. Run it without -n.",
-    ),
 ]
 WRONG_INI = [  # ini name, value, constraint, fix
     ("resilience_memory_interval", "0s", "finite and above 0", "Write for example 90s."),

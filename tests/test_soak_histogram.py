@@ -52,4 +52,4 @@ def test_it_holds_millions_in_a_few_buckets() -> None:
     histogram = Histogram()
     for step in range(20_000):
         histogram.add(SMALLEST * 1.00126**step)
-    assert len(histogram._counts) < 1300
+    assert len(histogram.counts) < 1300

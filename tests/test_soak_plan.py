@@ -23,6 +23,7 @@ def plan_of(
     settings: Settings | None = None,
     seconds: float = 14400.0,
     marks: tuple[SoakTest, ...] = (SoakTest("test_shop.py::test_bet", 1, "latency_spike"),),
+    workers: int = 0,
 ) -> list[str]:
     """Return the lines of a plan, if nothing else is asked for of four hours."""
     chosen = settings or Settings(duration_seconds=seconds, seed=7)
@@ -38,7 +39,8 @@ def plan_of(
                 candidates=tuple(candidates(services, TEN)),
                 budgets=divide(seconds, {}),
                 limits=limits_of(chosen),
-                absent=absent_subjects(chosen, services, breakers),
+                absent=absent_subjects(chosen, services, breakers, workers),
+                workers=workers,
                 marks={mark.test: mark for mark in marks},
                 settings=chosen,
             )
@@ -149,7 +151,8 @@ def test_criteria_without_data_say_why() -> None:
 
 def test_with_everything_declared_nothing_lacks_data() -> None:
     """And the breakers are named."""
-    shown = plan_of(*SERVICES, breakers=("test_circuit",))
+    shown = plan_of(*SERVICES, breakers=("test_circuit",), workers=2)
+    assert shown[0].endswith(", 2 workers of pytest-xdist")
     assert "circuit breakers: test_circuit" in shown
     assert not any("no data" in line for line in shown)
 

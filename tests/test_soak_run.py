@@ -14,8 +14,9 @@ from pytest_resilience.chaos.engine import Chaos
 from pytest_resilience.clock import SystemClock
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak.criteria import CRITERIA
+from pytest_resilience.soak.led_run import describe
 from pytest_resilience.soak.outcome import Outcome, Status
-from pytest_resilience.soak.run import SoakRun, describe
+from pytest_resilience.soak.run import SoakRun
 from pytest_resilience.soak.runner import World
 from pytest_resilience.store.layout import RunFolder, create_folder
 from pytest_resilience.store.run_data import RunData

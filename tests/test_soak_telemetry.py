@@ -155,7 +155,7 @@ def test_a_restored_telemetry_goes_on_as_if_nothing_had_happened(
 ) -> None:
     """Counts, latencies and kinds of failures of two processes are those of one."""
     owner = ""
-    whole, first = (Telemetry(lambda started, ended: owner) for _ in range(2))
+    whole, first = (Telemetry(lambda test, started, ended: owner) for _ in range(2))
     half = len(steps) // 2
 
     def feed(telemetry: Telemetry, some: list[tuple[str, str, Status, str, bool]], at: float) -> None:
@@ -169,10 +169,9 @@ def test_a_restored_telemetry_goes_on_as_if_nothing_had_happened(
     feed(whole, steps[half:], 100.0)
     feed(first, steps[:half], 0.0)
     left = list(first.drain())
-    second = Telemetry(lambda started, ended: owner)
+    second = Telemetry(lambda test, started, ended: owner)
     second.restore(
         [one for one in left if isinstance(one, Tally)],
-        list(first.drain_latencies()),
         [one for one in left if isinstance(one, Failure)],
     )
     feed(second, steps[half:], 100.0)

@@ -21,7 +21,10 @@ TESTS = tuple(f"test_shop.py::test_{number}" for number in range(20))
 
 def test_a_million_iterations_stay_below_20_mib(tmp_path: Path) -> None:
     """With 20 tests in all phases, latencies of any size and more kinds of failures than are kept."""
-    rng, telemetry = random.Random(1), Telemetry(lambda started, ended: rng.choice(("", "latency_spike-1")))
+    rng, telemetry = (
+        random.Random(1),
+        Telemetry(lambda test, started, ended: rng.choice(("", "latency_spike-1"))),
+    )
     store = RunStore(tmp_path / "run.db", first=[RUN])
     text = "x" * 20_000
     for number in range(ITERATIONS):
@@ -32,11 +35,11 @@ def test_a_million_iterations_stay_below_20_mib(tmp_path: Path) -> None:
         phase = TIMED[number * len(TIMED) // ITERATIONS].name
         telemetry.add(TESTS[number % len(TESTS)], phase, outcome, number, number + latency)
         if number % (ITERATIONS // FLUSHES) == 0:
-            for record in (*telemetry.drain(), *telemetry.drain_latencies()):
+            for record in telemetry.drain():
                 store.put(record)
             store.put(Note(float(number), "a line of the log"))
             store.flush()
-    for record in (*telemetry.drain(), *telemetry.drain_latencies()):
+    for record in telemetry.drain():
         store.put(record)
     store.close()
     assert sum(one.iterations for one in read(tmp_path / "run.db").tallies) == ITERATIONS

@@ -7,6 +7,8 @@ A record whose class has a KEY replaces the earlier one with the same key; witho
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pytest_resilience.workers import MAIN
+
 
 @dataclass(frozen=True, slots=True)
 class Seam:
@@ -61,7 +63,7 @@ class ChaosEvent:
 class EventMetrics:
     """The test process before, during or after an event, as `moment` says; `cpu_percent` is of one core."""
 
-    KEY: ClassVar[tuple[str, ...]] = ("event_id", "moment")
+    KEY: ClassVar[tuple[str, ...]] = ("event_id", "moment", "worker")
     event_id: str
     moment: str
     cpu_percent: float
@@ -69,6 +71,7 @@ class EventMetrics:
     threads: int
     fds: int
     connections: int
+    worker: str = MAIN
 
 
 @dataclass(frozen=True, slots=True)

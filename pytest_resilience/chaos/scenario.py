@@ -23,7 +23,7 @@ class Way:
     """How a scenario acts on one kind of seam.
 
     `does` says it to users; `needs` are the fields that a service must declare beside the seam itself, and
-    `parameters` what an injection may be told.
+    `parameters` what an injection may be told. One that is `machine_wide` hits all processes of the machine.
     """
 
     seam: SeamKind
@@ -31,6 +31,7 @@ class Way:
     work: Callable[[Order], Work]
     needs: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
+    machine_wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)

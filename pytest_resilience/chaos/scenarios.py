@@ -80,13 +80,22 @@ TEN = (
                 "a child process takes and touches memory, up to a ceiling 10 points below the critical use",
                 host_ways.press,
                 parameters=("size",),
+                machine_wide=True,
             ),
         ),
     ),
     Scenario(
         "cpu_saturation",
         "high",
-        (Way(HOST, "child processes keep the cores busy", host_ways.saturate, parameters=("cores", "load")),),
+        (
+            Way(
+                HOST,
+                "child processes keep the cores busy",
+                host_ways.saturate,
+                parameters=("cores", "load"),
+                machine_wide=True,
+            ),
+        ),
     ),
     Scenario(
         "network_partition",

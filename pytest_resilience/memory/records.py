@@ -7,6 +7,8 @@ A record whose class has a KEY replaces the earlier one with the same key; witho
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pytest_resilience.workers import MAIN
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -29,24 +31,25 @@ class Sample:
     threads: int | None = None
     children: int | None = None
     system_percent: float | None = None
-    worker: str = "main"
+    worker: str = MAIN
 
 
 @dataclass(frozen=True, slots=True)
 class Observer:
     """What the watching itself cost: CPU seconds of the sampler and the conductor, until `at`."""
 
-    KEY: ClassVar[tuple[str, ...]] = ("name",)
+    KEY: ClassVar[tuple[str, ...]] = ("name", "worker")
     name: str
     at: float
     cpu_seconds: float
+    worker: str = MAIN
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
     """The verdict of the leak detector; rates per iteration and per hour in bytes (or counts, see `unit`)."""
 
-    KEY: ClassVar[tuple[str, ...]] = ("signal",)
+    KEY: ClassVar[tuple[str, ...]] = ("signal", "worker")
     signal: str
     verdict: str
     pattern: str
@@ -61,3 +64,4 @@ class Leak:
     current: float
     projection_24h: float
     recommendation: str
+    worker: str = MAIN

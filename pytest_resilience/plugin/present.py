@@ -6,7 +6,7 @@ import pytest
 
 from pytest_resilience.errors import StoreError
 from pytest_resilience.plugin import pytest_private as private
-from pytest_resilience.plugin.verdict_reports import verdict_reports
+from pytest_resilience.plugin.verdict_reports import Locations, verdict_reports
 from pytest_resilience.report import json_report, junit, terminal
 from pytest_resilience.report.model import Report
 from pytest_resilience.store.layout import RunFolder
@@ -19,7 +19,7 @@ class Presentation:
         self._report, self._folder = report, folder
         self._unwritten, self._shown = "", False
 
-    def tell(self, session: pytest.Session, broken: Mapping[str, BaseException]) -> None:
+    def tell(self, session: pytest.Session, locations: Locations, broken: Mapping[str, str]) -> None:
         """Write the file, and tell pytest of each test, each criterion, the result and what is `broken`."""
         config = session.config
         try:
@@ -28,8 +28,7 @@ class Presentation:
             self._unwritten = str(reason)
         for name, value in junit.properties(self._report):
             private.add_junit_property(config, name, value)
-        items = {item.nodeid: item for item in session.items}
-        reports = list(verdict_reports(self._report, items, broken))
+        reports = list(verdict_reports(self._report, locations, broken))
         session.testscollected = len(reports)  # pytest's progress counts these, not the items
         for report in reports:
             config.hook.pytest_runtest_logreport(report=report)

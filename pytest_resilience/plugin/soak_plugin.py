@@ -19,9 +19,11 @@ from pytest_resilience.plugin.news import EVENT_HOOK, HookNews
 from pytest_resilience.plugin.options import SETTINGS, given
 from pytest_resilience.plugin.present import Presentation
 from pytest_resilience.plugin.runs import unfinished_run
+from pytest_resilience.plugin.select import NO_SOAK_TESTS, select
 from pytest_resilience.plugin.signals import Interruptions
 from pytest_resilience.plugin.suite import PytestSuite
-from pytest_resilience.plugin.verdict_reports import status_of
+from pytest_resilience.plugin.verdict_reports import Locations, broken_texts, status_of
+from pytest_resilience.plugin.xdist_role import SEED, asked_workers, is_distributed, workerinput
 from pytest_resilience.report import model
 from pytest_resilience.report.plan import Plan, absent_subjects
 from pytest_resilience.report.plan import lines as plan_lines
@@ -37,30 +39,24 @@ from pytest_resilience.store.records import Hang, Run
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import format_duration
 
-NO_SOAK_TESTS = (
-    "No soak test is selected. Mark tests with @pytest.mark.soak, "
-    "or add --soak-all to soak every selected test."
-)
-NO_XDIST = "A soak runs in one process in this version, so -n cannot be given with it. Run it without -n."
+ONE_PROCESS = "A run is resumed in one process, so --soak-resume goes without -n and --tx. Leave them out."
 PLAN_UNSEEN = "--soak-plan writes to the terminal, which -p no:terminal switches off. Give one of them."
 
 
 def activate(config: pytest.Config, settings: Settings) -> None:
     """Check what can be checked now, and register the plugin; raise UsageError (exit code 4)."""
-    if config.getoption("numprocesses", None) or config.getoption("tx", None):
-        raise pytest.UsageError(NO_XDIST)
     try:
         resumed = _resumed(config, settings)
         if resumed:
             settings = resumed_settings(stored_settings(resumed.run.settings), given(config), resumed.test_id)
-        seed = secrets.randbelow(2**32) if settings.seed is None else settings.seed
-        settings = replace(settings, seed=seed)
+        seed = workerinput(config).get(SEED, settings.seed)
+        settings = replace(settings, seed=secrets.randbelow(2**32) if seed is None else seed)
         limits_of(settings)
         divide(settings.duration_seconds or 0.0, parse_budgets(settings.phase_lines))
     except ResilienceError as wrong:
         raise pytest.UsageError(str(wrong)) from None
     config.stash[SETTINGS] = settings
-    config.pluginmanager.register(SoakPlugin(config, settings, resumed), "resilience-soak")
+    config.pluginmanager.register(_plugin(config, settings, resumed), "resilience-soak")
 
 
 @dataclass(frozen=True)
@@ -77,18 +73,40 @@ class Resumed:
 
 
 def _resumed(config: pytest.Config, settings: Settings) -> Resumed | None:
-    if settings.resume is None:
+    if settings.resume is None or workerinput(config):
         return None
     root = config.rootpath / settings.directory
     folder, data = unfinished_run(root, "--soak-resume", settings.resume)
     return Resumed(folder, data.run, data.elapsed)
 
 
-class SoakPlugin:
-    """Selects the soak tests, runs the soak in place of pytest's loop, and reports its result."""
+def _plugin(config: pytest.Config, settings: Settings, resumed: Resumed | None) -> object:
+    """Return what this process has to do with the soak: all of it, or its leading or its looping half."""
+    if workerinput(config):
+        from pytest_resilience.plugin.worker import WorkerPlugin
 
-    def __init__(self, config: pytest.Config, settings: Settings, resumed: Resumed | None = None) -> None:
+        return WorkerPlugin(config, settings)
+    workers = asked_workers(config)
+    if is_distributed(config, settings):
+        if resumed:
+            raise pytest.UsageError(ONE_PROCESS)
+        from pytest_resilience.plugin.controller import ControllerPlugin
+
+        return ControllerPlugin(config, settings)
+    return SoakPlugin(config, settings, resumed, workers)
+
+
+class SoakPlugin:
+    """Selects the soak tests, runs the soak in place of pytest's loop, and reports its result.
+
+    `workers` is how many processes the run would have that is only planned here.
+    """
+
+    def __init__(
+        self, config: pytest.Config, settings: Settings, resumed: Resumed | None = None, workers: int = 0
+    ) -> None:
         self._config, self._settings, self._resumed = config, settings, resumed
+        self._workers = workers
         self._presentation: Presentation | None = None
         self._signals = Interruptions()
         self._ending: Ending | None = None
@@ -103,15 +121,9 @@ class SoakPlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
-        rest = [item for item in items if not self._is_chosen(item)]
-        items[:] = [item for item in items if self._is_chosen(item)]
-        if rest:
-            self._config.hook.pytest_deselected(items=rest)
+        select(self._config, self._settings, items)
         if not items and not session.testsfailed:
             raise pytest.UsageError(NO_SOAK_TESTS)
-
-    def _is_chosen(self, item: pytest.Item) -> bool:
-        return self._settings.soak_all or item.get_closest_marker("soak") is not None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -192,8 +204,8 @@ class SoakPlugin:
         """Run the soak and report it; return what interrupted it."""
 
         def conclude(data: RunData, broken: Mapping[str, BaseException]) -> None:
-            hook = {EVENT_HOOK: news.error} if news.error else {}
-            self._present(session, folder, data, {**broken, **hook})
+            texts = broken_texts({**broken, EVENT_HOOK: news.error})
+            self._present(session, folder, data, locations_of(session), texts)
 
         ending = self._ending = Ending(soak, suite, folder, self._signals, console, conclude)
         try:
@@ -236,7 +248,7 @@ class SoakPlugin:
         console.end()
         soak.analyse()
         data, _ = soak.close(lambda: None)
-        self._present(session, folder, data, {})
+        self._present(session, folder, data, locations_of(session), {})
         finish_session(session)
 
     def _start(
@@ -288,11 +300,16 @@ class SoakPlugin:
         return shlex.join(["pytest", *given, *([] if seeded else [seed])])
 
     def _present(
-        self, session: pytest.Session, folder: RunFolder, data: RunData, broken: Mapping[str, BaseException]
+        self,
+        session: pytest.Session,
+        folder: RunFolder,
+        data: RunData,
+        locations: Locations,
+        broken: Mapping[str, str],
     ) -> None:
         self._presentation = Presentation(model.build(data), folder)
         self._config.option.maxfail = 0  # it counts failures of iterations, not of criteria
-        self._presentation.tell(session, broken)
+        self._presentation.tell(session, locations, broken)
 
     def _show_plan(self, suite: PytestSuite, world: World) -> None:
         settings = self._settings
@@ -307,7 +324,8 @@ class SoakPlugin:
             candidates=tuple(candidates(world.services.values(), world.chaos.soaked)) if world.chaos else (),
             budgets=divide(duration, parse_budgets(settings.phase_lines)),
             limits=limits_of(settings),
-            absent=absent_subjects(settings, world.services.values(), world.breakers),
+            absent=absent_subjects(settings, world.services.values(), world.breakers, self._workers),
+            workers=self._workers,
             marks=world.marks,
             settings=settings,
         )
@@ -316,3 +334,8 @@ class SoakPlugin:
             raise pytest.UsageError(PLAN_UNSEEN)
         for line in plan_lines(plan):
             reporter.write_line(line)
+
+
+def locations_of(session: pytest.Session) -> Locations:
+    """Return the places of the tests."""
+    return {item.nodeid: item.location for item in session.items}

@@ -10,31 +10,42 @@ from pytest_resilience.report.model import CriterionRow, Report, TestRow, to_sur
 from pytest_resilience.units import counted
 
 PREFIX = "resilience"
-Location: TypeAlias = tuple[str, int | None, str]
 INCONCLUSIVE, UNMET, WARNING = "inconclusive", "unmet", "warning"
+
+Location: TypeAlias = tuple[str, int | None, str]
+"""A test's file, its line (from 0) and its name, as pytest.Item.location has them."""
+
+Locations: TypeAlias = Mapping[str, Location]
+"""By the id of a test."""
+
+
+def broken_texts(errors: Mapping[str, BaseException | None]) -> Mapping[str, str]:
+    """Return, by the name of what raised, what it raised: a verdict in the first line, then where."""
+    return {
+        name: f"{traceback.format_exception_only(error)[-1]}{''.join(traceback.format_exception(error))}"
+        for name, error in errors.items()
+        if error is not None
+    }
 
 
 def verdict_reports(
-    report: Report, items: Mapping[str, pytest.Item], broken: Mapping[str, BaseException]
+    report: Report, locations: Locations, broken: Mapping[str, str]
 ) -> Iterator[pytest.TestReport]:
     """Yield a report for each soak test, each criterion, the overall result, and what of the user's `broken`.
 
-    `items` has the tests, as far as they were collected. `broken` maps the name of what raised (the teardown,
-    a hook) to what it raised.
+    `locations` has the tests, as far as they were collected. `broken` maps the name of what raised (the
+    teardown, a hook) to the text of what it raised.
     """
     for row in report.tests:
-        yield _test(row, items.get(row.test), report)
+        yield _test(row, locations.get(row.test) or _location(row.test), report)
     for criterion in report.criteria:
         yield _criterion(criterion, report.status)
     yield _overall(report)
-    for name, error in broken.items():
-        verdict = traceback.format_exception_only(error)[-1]
-        text = f"{name} failed: {verdict}{''.join(traceback.format_exception(error))}"
-        yield _report(f"{PREFIX}::{name}", (PREFIX, None, name), "failed", text)
+    for name, text in broken.items():
+        yield _report(f"{PREFIX}::{name}", (PREFIX, None, name), "failed", f"{name} failed: {text}")
 
 
-def _test(row: TestRow, item: pytest.Item | None, report: Report) -> pytest.TestReport:
-    location = _location(row.test) if item is None else item.location
+def _test(row: TestRow, location: Location, report: Report) -> pytest.TestReport:
     outside = row.failures - row.failures_in_faults
     if outside:
         first = next(one for one in report.failures if one.test == row.test and not one.event_id)
@@ -44,13 +55,12 @@ def _test(row: TestRow, item: pytest.Item | None, report: Report) -> pytest.Test
     if row.failures_to_survive:
         return _not_survived(row, location, report)
     if row.skipped == row.iterations:
-        path = location[0] if item is None else str(item.path)
-        skip = (path, location[1] or 0, "skipped in every iteration")
+        skip = (location[0], location[1] or 0, "skipped in every iteration")
         return _report(row.test, location, "skipped", skip)
     return _report(row.test, location, "passed", seconds=row.seconds)
 
 
-def _location(test: str) -> tuple[str, int | None, str]:
+def _location(test: str) -> Location:
     """Return what the id of a test says about its place."""
     path, _, name = test.partition("::")
     return path, None, name.replace("::", ".")

@@ -1,6 +1,7 @@
 """The report of a run: one model that every form of it shows, built from what the run recorded."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from pytest_resilience.soak.criteria import Overall, overall
 from pytest_resilience.soak.event_recovery import recovery_of
 from pytest_resilience.soak.evidence import failures_under_survived, unreached_fix
 from pytest_resilience.soak.phases import PhaseName
+from pytest_resilience.soak.tallies import merged, merged_failures
 from pytest_resilience.store.records import Failure, Hang, Phase, SoakTest, Tally, Verdict
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import MIB, SECONDS
@@ -123,6 +125,23 @@ class TestRow:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A process that looped the tests; times in seconds of the run; see store.records.Worker."""
+
+    name: str
+    machine: str
+    pid: int
+    python: str
+    status: str
+    joined_at: float
+    ended_at: float | None
+    iterations: int
+    replaces: str
+    reason: str
+    stacks: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything that is told about a run; None is a value that could not be measured."""
 
@@ -165,6 +184,7 @@ class Report:
     leaks: tuple[Leak, ...]
     rate: Rate | None
     hangs: tuple[Hang, ...]
+    workers: tuple[WorkerRow, ...]
 
 
 def build(data: RunData) -> Report:
@@ -206,12 +226,13 @@ def build(data: RunData) -> Report:
         not_run=data.not_run,
         coverage=_coverage(data),
         tests=_tests(data),
-        failures=tuple(sorted(data.failures, key=lambda failure: (bool(failure.event_id), -failure.count))),
+        failures=_failures(data),
         breakers=data.breaker_results,
         cascades=data.cascades,
         leaks=data.leaks,
         rate=rate_of(data),
         hangs=data.hangs,
+        workers=_workers(data),
     )
 
 
@@ -308,9 +329,37 @@ def _event(event: ChaosEvent, data: RunData) -> EventRow:
     )
 
 
+def _failures(data: RunData) -> tuple[Failure, ...]:
+    """Return each kind of failure, those outside faults first, and of them the most frequent."""
+    kinds = merged_failures(data.failures)
+    return tuple(sorted(kinds, key=lambda failure: (bool(failure.event_id), -failure.count)))
+
+
+def _workers(data: RunData) -> tuple[WorkerRow, ...]:
+    iterations: Counter[str] = Counter()
+    for tally in data.tallies:
+        iterations[tally.worker] += tally.iterations
+    return tuple(
+        WorkerRow(
+            one.name,
+            one.machine,
+            one.pid,
+            one.python,
+            one.status,
+            one.joined_at,
+            one.ended_at,
+            iterations[one.name],
+            one.replaces,
+            one.reason,
+            one.stacks,
+        )
+        for one in data.workers
+    )
+
+
 def _tests(data: RunData) -> tuple[TestRow, ...]:
     by_test: dict[str, dict[str, Tally]] = {}
-    for tally in data.tallies:
+    for tally in merged(data.tallies):
         by_test.setdefault(tally.test, {})[tally.phase] = tally
     declared = {one.test: one for one in data.soak_tests}
     return tuple(

@@ -9,12 +9,12 @@ from pytest_resilience.services import Service
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak.candidates import Candidate
 from pytest_resilience.soak.chaos_phase import MIN_WINDOW_SECONDS
-from pytest_resilience.soak.criteria import CRITERIA, PHASES_OF, Subject, switched_off
+from pytest_resilience.soak.criteria import CRITERIA, NOT_DISTRIBUTED, PHASES_OF, Subject, switched_off
 from pytest_resilience.soak.criteria_lines import Limit
 from pytest_resilience.soak.evidence import NO_SURVIVOR
+from pytest_resilience.soak.led_run import SWITCHES
 from pytest_resilience.soak.pacing import Load, most_rounds, rounds_wanted, too_few_rounds
 from pytest_resilience.soak.phases import PHASES, PhaseKind, PhaseName
-from pytest_resilience.soak.run import SWITCHES
 from pytest_resilience.store.records import SoakTest
 from pytest_resilience.units import counted, format_duration
 
@@ -33,6 +33,7 @@ class Plan:
         absent: what the run cannot do or judge, and why.
         marks: what the markers of the tests say.
         settings: how fast the suite is to loop.
+        workers: how many processes loop the tests; 0 is this one.
     """
 
     duration: float
@@ -47,10 +48,11 @@ class Plan:
     absent: Mapping[Subject, str]
     marks: Mapping[str, SoakTest] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
+    workers: int = 0
 
 
 def absent_subjects(
-    settings: Settings, services: Collection[Service], breakers: Collection[str]
+    settings: Settings, services: Collection[Service], breakers: Collection[str], workers: int = 0
 ) -> dict[Subject, str]:
     """Return what this run cannot do or judge, and why."""
     absent = {subject: f"switched off by {_switch(subject)} = false" for subject in switched_off(settings)}
@@ -60,6 +62,8 @@ def absent_subjects(
         absent.setdefault(Subject.BREAKERS, "no circuit breaker is registered")
     if not (breakers and any(service.needs for service in services)):
         absent.setdefault(Subject.CASCADES, "needs a circuit breaker and services with needs")
+    if not workers:
+        absent.setdefault(Subject.WORKERS, NOT_DISTRIBUTED)
     return absent
 
 
@@ -70,7 +74,8 @@ def _switch(subject: Subject) -> str:
 
 def lines(plan: Plan) -> Iterator[str]:
     """Yield the plan for people."""
-    yield f"soak of {format_duration(plan.duration)}, seed {plan.seed}, intensity {plan.intensity}"
+    workers = f", {counted(plan.workers, 'worker')} of pytest-xdist" if plan.workers else ""
+    yield f"soak of {format_duration(plan.duration)}, seed {plan.seed}, intensity {plan.intensity}{workers}"
     yield from ("", f"{counted(len(plan.tests), 'soak test')}:", *_tests(plan))
     yield from _block(_pace(plan))
     yield from _block(_services(plan.services) or [NO_SERVICE])

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from pytest_resilience.soak.criteria import judge, limits_of, switched_off
-from pytest_resilience.soak.memory_evidence import leak_verdict
+from pytest_resilience.soak.memory_evidence import leaks
 from pytest_resilience.soak.stored_settings import stored_settings
 from pytest_resilience.store.run_data import RunData
 
@@ -17,4 +17,4 @@ def judged(data: RunData) -> RunData:
         return data
     settings = stored_settings(data.run.settings)
     verdicts = judge(data, limits_of(settings), switched_off(settings))
-    return replace(data, verdicts=verdicts, leaks=leak_verdict(data).leaks)
+    return replace(data, verdicts=verdicts, leaks=tuple(leaks(data)))

@@ -13,6 +13,7 @@ from pytest_resilience.report.model import (
     EventRow,
     PhaseRow,
     Report,
+    WorkerRow,
     to_survive,
 )
 from pytest_resilience.report.rate import Rate
@@ -28,6 +29,7 @@ MOST_GAPS = 5
 MOST_FAILURES = 3
 MOST_LINES = 8
 REACHED_SHARE = 0.95
+MOST_STACK_LINES = 24
 LATE_SECONDS = 3.0
 LATE_SHARE = 0.02
 """A run may end this much later than asked, whichever is more: its last iteration is not cut off."""
@@ -38,6 +40,7 @@ def lines(report: Report) -> list[str]:
     blocks = (
         _head(report),
         _phases(report.phases),
+        _workers(report.workers),
         _criteria(report.criteria),
         _events(report.events),
         _unreached(report),
@@ -82,6 +85,36 @@ def _phases(phases: Sequence[PhaseRow]) -> list[str]:
         for phase in phases
     ]
     return table(header, rows, numbers=("planned", "took", "iterations", "failures"))
+
+
+def _workers(workers: Sequence[WorkerRow]) -> list[str]:
+    """Show who looped the tests, and for those that crashed what happened and where they were."""
+    header = ("worker", "status", "joined", "ended", "iterations", "what happened")
+    rows = [
+        (
+            row.name,
+            row.status,
+            format_duration(row.joined_at),
+            _duration(row.ended_at),
+            f"{row.iterations:,}",
+            "; ".join(
+                filter(None, (row.reason, f"took the place of {row.replaces}" if row.replaces else ""))
+            ),
+        )
+        for row in workers
+    ]
+    found = table(header, rows, numbers=("joined", "ended", "iterations"))
+    return [*found, *chain.from_iterable(map(_stacks, workers))]
+
+
+def _stacks(row: WorkerRow) -> list[str]:
+    if not row.stacks:
+        return []
+    text = row.stacks.splitlines()
+    left = len(text) - MOST_STACK_LINES
+    more = [f"    … {left} lines more, in report.json"] if left > 0 else []
+    shown = [f"    {_shortened(line)}" for line in text[:MOST_STACK_LINES]]
+    return [f"{row.name} was here:", *shown, *more]
 
 
 def _criteria(criteria: Sequence[CriterionRow]) -> list[str]:

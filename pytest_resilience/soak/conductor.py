@@ -87,6 +87,12 @@ class Conductor:
         """Return the seconds since the run began."""
         return self._clock.now() - self._origin
 
+    @property
+    def phase(self) -> str:
+        """The phase that is under way, or the last one that was."""
+        begun = [phase for phase in self.phases.values() if phase.started is not None]
+        return begun[-1].name if begun else PhaseName.INITIALIZATION
+
     def send(self, message: Message) -> None:
         self._link.send(message)
 

@@ -27,7 +27,11 @@ class Subject(StrEnum):
     MEMORY = "memory monitoring"
     MEMORY_SOAK = "the memory soak"
     RECOVERY = "recovery validation"
+    WORKERS = "distribution"
 
+
+NOT_DISTRIBUTED = "the soak runs in one process"
+GRADES = ("met", "warning", "inconclusive", "unmet")
 
 # A skipped phase says why its subject is not there.
 PHASES_OF: Mapping[Subject, PhaseName] = MappingProxyType(
@@ -120,6 +124,7 @@ CRITERIA = (
     Criterion(
         Limit("monitoring_overhead_percent", "<", 5), Subject.RUN, memory_evidence.monitoring_overhead_percent
     ),
+    Criterion(Limit("worker_crashes", "==", 0), Subject.WORKERS, evidence.worker_crashes),
 )
 DEFAULT_LIMITS: Mapping[str, Limit] = MappingProxyType({one.default.criterion: one.limit for one in CRITERIA})
 
@@ -202,7 +207,7 @@ def _verdict(row: Criterion, limit: Limit, data: RunData, off: Collection[Subjec
         return Verdict(limit.criterion, "not_applicable", None, limit.bound, found.reason)
     if isinstance(found, Missing):
         return Verdict(limit.criterion, "inconclusive", None, limit.bound, found.reason)
-    grade = _grade(limit, found)
+    found, grade = _worst(limit, found)
     return Verdict(limit.criterion, grade, float(found.low), limit.bound, _sentence(limit, found, grade))
 
 
@@ -210,9 +215,17 @@ def _absent(subject: Subject, data: RunData, off: Collection[Subject]) -> str:
     """Return why the subject is not there, or an empty string."""
     if subject in off:
         return f"{subject} is switched off"
+    if subject is Subject.WORKERS and not data.workers:
+        return NOT_DISTRIBUTED
     name = PHASES_OF.get(subject)
     phase = data.phase(name) if name else None
     return phase.reason if phase and phase.status == "skipped" else ""
+
+
+def _worst(limit: Limit, found: Finding) -> tuple[Finding, str]:
+    """Return the finding of the worker for which the criterion holds least, and its grade."""
+    graded = [(one, _grade(limit, one)) for one in (found, *found.others)]
+    return max(graded, key=lambda pair: GRADES.index(pair[1]))
 
 
 def _grade(limit: Limit, found: Finding) -> str:

@@ -12,9 +12,11 @@ from pytest_resilience.chaos.seams import SeamKind
 from pytest_resilience.soak.event_recovery import EventRecovery, describe_event, recovery_of
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.recovery import longest_median
+from pytest_resilience.soak.tallies import merged, merged_failures
 from pytest_resilience.store.records import Failure, Tally
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import counted, format_duration
+from pytest_resilience.workers import MAIN
 
 UNREACHED_FIXES = {
     SeamKind.CALLS.value: "Call it in a soak test, or take it out of Service(calls=[…]).",
@@ -36,6 +38,7 @@ class Finding:
         fact: the value in words.
         because: what explains it, by name; empty where there is nothing to explain.
         fades: a growth that ends by itself.
+        others: the same of other workers; the worst of all counts.
     """
 
     low: float
@@ -43,6 +46,7 @@ class Finding:
     fact: str
     because: str = ""
     fades: bool = False
+    others: "tuple[Finding, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ def failures_outside_faults(data: RunData) -> Evidence:
     iterations = sum(tally.iterations - tally.skipped for tally in data.tallies)
     if not iterations:
         return Missing("no iteration of a soak test was run")
-    failures = [failure for failure in data.failures if not failure.event_id]
+    failures = [failure for failure in merged_failures(data.failures) if not failure.event_id]
     count = sum(failure.count for failure in failures)
     named = (f"{one.test} {one.count}x in {one.phase} ({_first_line(one.crash)})" for one in failures)
     return known(count, f"{count} of {iterations} iterations failed outside faults", _listed(named))
@@ -126,20 +130,27 @@ def fewest_iterations(data: RunData) -> Evidence:
 
 
 def permanent_degradation(data: RunData) -> Evidence:
-    """Compare each test after chaos with itself before: pass rate, and median latency."""
-    before, after = _tallies(data, PhaseName.BASELINE), _tallies(data, PhaseName.RECOVERY)
+    """Compare each test after chaos with itself before, in each worker: pass rate, and median latency.
+
+    A worker that was not there before chaos is compared with what all were.
+    """
+    before = {one.test: one for one in merged(_tallies(data, PhaseName.BASELINE))}
+    own = {(one.test, one.worker): one for one in _tallies(data, PhaseName.BASELINE)}
+    after = {(one.test, one.worker): one for one in _tallies(data, PhaseName.RECOVERY)}
     if not before:
         return Missing(f"no test was run in {PhaseName.BASELINE}")
-    lost = [test for test in before if test not in after or _too_few(before[test], after[test])]
-    worse = [text for test in after if test in before and (text := _degraded(before[test], after[test]))]
+    pairs = [(own.get(key, before[key[0]]), one) for key, one in after.items() if key[0] in before]
+    enough = {later.test for earlier, later in pairs if not _too_few(earlier, later)}
+    lost = [test for test in before if test not in enough]
+    worse = {later.test: text for pair in pairs if (text := _degraded(*pair)) and (later := pair[1])}
     if lost and not worse:
         return Missing(f"too few iterations in {PhaseName.RECOVERY} of {_listed(lost)}")
     fact = f"{len(worse)} of {len(before)} tests are worse after chaos than before"
-    return known(bool(worse), fact, _listed(worse))
+    return known(bool(worse), fact, _listed(worse.values()))
 
 
-def _tallies(data: RunData, phase: str) -> dict[str, Tally]:
-    return {one.test: one for one in data.tallies if one.phase == phase and one.iterations > one.skipped}
+def _tallies(data: RunData, phase: str) -> list[Tally]:
+    return [one for one in data.tallies if one.phase == phase and one.iterations > one.skipped]
 
 
 def _too_few(before: Tally, after: Tally) -> bool:
@@ -150,11 +161,11 @@ def _too_few(before: Tally, after: Tally) -> bool:
 def _degraded(before: Tally, after: Tally) -> str:
     rates = _pass_rate(before), _pass_rate(after)
     if rates[1] < rates[0]:
-        return f"{after.test} passes {rates[1]:.1%}, before {rates[0]:.1%}"
+        return f"{after.test} passes {rates[1]:.1%}{place(after.worker)}, before {rates[0]:.1%}"
     limit = longest_median(before.median, before.p95)
     if after.median > limit and not _too_few(before, after):
         took = f"{format_duration(after.median)}, before {format_duration(before.median)}"
-        return f"{after.test} takes {took} (limit {format_duration(limit)})"
+        return f"{after.test} takes {took}{place(after.worker)} (limit {format_duration(limit)})"
     return ""
 
 
@@ -237,6 +248,17 @@ def _is_done(data: RunData, name: PhaseName) -> bool:
     return phase is not None and phase.status == "done"
 
 
+# Workers
+
+
+def worker_crashes(data: RunData) -> Evidence:
+    """Count the workers that died, stopped answering or hung."""
+    crashed = [one for one in data.workers if one.status == "crashed"]
+    fact = f"{len(crashed)} of {counted(len(data.workers), 'worker')} crashed"
+    named = (f"{one.name} at {format_duration(one.ended_at or 0.0)}: {one.reason}" for one in crashed)
+    return known(len(crashed), fact, _listed(named))
+
+
 # Breakers
 
 
@@ -289,6 +311,16 @@ def _breakers(results: Iterable[BreakerResult]) -> str:
 
 
 # Words
+
+
+def place(worker: str) -> str:
+    """Say in which worker something was, where there are several."""
+    return "" if worker == MAIN else f" in {worker}"
+
+
+def heading(worker: str) -> str:
+    """Name the worker that a sentence is about, where there are several."""
+    return "" if worker == MAIN else f"{worker}: "
 
 
 def _why_not(data: RunData, name: PhaseName) -> str:

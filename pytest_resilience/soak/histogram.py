@@ -13,37 +13,45 @@ class Histogram:
     """
 
     def __init__(self) -> None:
-        self._counts: dict[int, int] = {}
+        self.counts: dict[int, int] = {}
         self.count = 0
         self.total = 0.0
         self.longest = 0.0
 
     def add(self, seconds: float) -> None:
         bucket = math.ceil(math.log(max(seconds, SMALLEST) / SMALLEST, GROWTH))
-        self._counts[bucket] = self._counts.get(bucket, 0) + 1
+        self.counts[bucket] = self.counts.get(bucket, 0) + 1
         self.count += 1
         self.total += seconds
         self.longest = max(self.longest, seconds)
 
-    def text(self) -> str:
-        """Return the counts as text, for `read`."""
-        return " ".join(f"{bucket}:{count}" for bucket, count in sorted(self._counts.items()))
+    def merge(self, other: "Histogram") -> None:
+        """Add all values of another one; quantiles stay as exact as those of each."""
+        for bucket, count in other.counts.items():
+            self.counts[bucket] = self.counts.get(bucket, 0) + count
+        self.count += other.count
+        self.total += other.total
+        self.longest = max(self.longest, other.longest)
+
+    def to_text(self) -> str:
+        """Return the counts by bucket, for `from_text`."""
+        return " ".join(f"{bucket}:{count}" for bucket, count in sorted(self.counts.items()))
 
     @classmethod
-    def read(cls, text: str, total: float = 0.0) -> "Histogram":
+    def from_text(cls, text: str, total: float = 0.0) -> "Histogram":
         """Return the histogram that wrote `text`; `total` is the sum of its values in seconds."""
-        histogram = cls()
+        made = cls()
         for bucket, _, count in (part.partition(":") for part in text.split()):
-            histogram._counts[int(bucket)] = int(count)
-        histogram.count, histogram.total = sum(histogram._counts.values()), total
-        return histogram
+            made.counts[int(bucket)] = int(count)
+        made.count, made.total = sum(made.counts.values()), total
+        return made
 
     def quantile(self, share: float) -> float:
         """Return the latency in seconds below which `share` (0 to 1) of the values lie; 0 if empty."""
         rank = share * (self.count - 1)
         seen = 0
-        for bucket in sorted(self._counts):
-            seen += self._counts[bucket]
+        for bucket in sorted(self.counts):
+            seen += self.counts[bucket]
             if seen > rank:
                 return 2 * SMALLEST * GROWTH**bucket / (GROWTH + 1)
         return 0.0

@@ -46,6 +46,11 @@ class Leader:
         self._conductor.take(message)
         self._news.set()
 
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the thread has ended."""
+        return self._thread.ident is not None and not self._thread.is_alive()
+
     def cancel(self) -> None:
         """End the script now, and wait until its clean-up is done."""
         self._cancelled = True

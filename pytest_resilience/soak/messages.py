@@ -69,7 +69,64 @@ class Stop:
     """End the loop after the running iteration."""
 
 
-Command: TypeAlias = EnterPhase | WatchSeams | Inject | Remove | Settle | VerifyBreakers | RunCascades | Stop
+# Leader of a distributed soak -> one of its workers
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Loop these tests; None is all that were collected, and none at all is a worker that only stands by."""
+
+    tests: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The run is `at` seconds old; be ready for commands."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Begin to loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """An event is under way elsewhere that these tests may suffer from: their failures are its own."""
+
+    event_id: str
+    scenario: str
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitRecovery:
+    """An event is over that this runner has not seen: its first good round is the recovery from it."""
+
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """The run is interrupted: remove all faults and end, also in the middle of an iteration."""
+
+
+Command: TypeAlias = (
+    EnterPhase
+    | WatchSeams
+    | Inject
+    | Remove
+    | Settle
+    | VerifyBreakers
+    | RunCascades
+    | Stop
+    | Assign
+    | Begin
+    | Loop
+    | Overlap
+    | AwaitRecovery
+    | Halt
+)
 
 # Runner -> conductor
 
@@ -150,5 +207,84 @@ class Trouble:
     text: str
 
 
-Report: TypeAlias = Declared | Progress | Fired | Recovered | Broken | Mistaken | Finished | Trouble
+# Worker of a distributed soak -> its leader
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A worker has collected its tests.
+
+    `locations` are theirs: file, line (from 0) or None, and name; `marks` the groups they are marked for.
+    """
+
+    tests: tuple[str, ...]
+    locations: tuple[tuple[str, int | None, str], ...]
+    marks: tuple[str, ...]
+    machine: str
+    pid: int
+    python: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A worker has set up what its suite declares.
+
+    `reach` has the scenario, target and seam of all that it can inject, and an identity: two workers that
+    give the same one would hit the same process or machine. It is empty for what is the worker's own.
+    """
+
+    reach: tuple[tuple[str, str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The worker's process is alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """An iteration of `test` has not ended for much longer than any before it; `stacks` is where it hangs."""
+
+    test: str
+    seconds: float
+    stacks: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The command with this number was carried out, or cannot be (then Trouble came before)."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The worker's loop is over; `how` is one of ENDINGS, `text` says more."""
+
+    how: str
+    text: str = ""
+    code: int = 0
+
+
+DONE, TEARDOWN = "done", "teardown failed"
+USAGE, DECLARATION, COLLECTION = "wrong usage", "declaration failed", "collection failed"
+INTERRUPTED, EXIT, FAILED, BROKEN = "interrupted", "pytest.exit", "session failed", "broken"
+ENDINGS = (DONE, TEARDOWN, USAGE, DECLARATION, COLLECTION, INTERRUPTED, EXIT, FAILED, BROKEN)
+
+Report: TypeAlias = (
+    Declared
+    | Progress
+    | Fired
+    | Recovered
+    | Broken
+    | Mistaken
+    | Finished
+    | Trouble
+    | Joined
+    | Ready
+    | Heartbeat
+    | Stuck
+    | Done
+    | Ended
+)
 Message: TypeAlias = Command | Report | Record

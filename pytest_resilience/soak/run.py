@@ -1,73 +1,36 @@
-"""One soak in one process: store, link, conductor, sampler and runner, started and ended together."""
+"""One soak in one process: sampler and runner beside the half that leads."""
 
 import gc
-import json
-import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 
-from pytest_resilience._version import __version__
-from pytest_resilience.chaos.records import ChaosEvent, Seam
 from pytest_resilience.clock import Clock
-from pytest_resilience.errors import ResilienceError, StoreError
+from pytest_resilience.errors import ResilienceError
 from pytest_resilience.memory.records import Observer, Sample
 from pytest_resilience.memory.sampler import Sampler, interval_for
 from pytest_resilience.settings import Settings
-from pytest_resilience.soak.abort import AbortWatch, loader
-from pytest_resilience.soak.conductor import Conductor
-from pytest_resilience.soak.criteria import judge, limits_of, switched_off
-from pytest_resilience.soak.leader import Leader
-from pytest_resilience.soak.link import Loopback
+from pytest_resilience.soak.led_run import LedRun
+from pytest_resilience.soak.link import Link, Loopback
 from pytest_resilience.soak.live import Now
-from pytest_resilience.soak.memory_evidence import leak_verdict
-from pytest_resilience.soak.messages import Message
-from pytest_resilience.soak.news import News, Tell
-from pytest_resilience.soak.pacing import Load, rounds_wanted
-from pytest_resilience.soak.phases import PhaseName, divide, parse_budgets
-from pytest_resilience.soak.pulse import Pulse
-from pytest_resilience.soak.resume import Past, begin, carry_on, check_tests, check_unfinished
+from pytest_resilience.soak.news import Tell
 from pytest_resilience.soak.runner import Runner, Suite, World
 from pytest_resilience.soak.tasks import soak_tasks
-from pytest_resilience.soak.watchdog import STILL_HANGING, Rescue, Watchdog
-from pytest_resilience.store.codec import KINDS
+from pytest_resilience.soak.watchdog import Rescue, Watchdog
 from pytest_resilience.store.layout import RunFolder
-from pytest_resilience.store.lock import RunLock
-from pytest_resilience.store.reader import read
-from pytest_resilience.store.records import Attempt, Hang, Record, Run, SoakTest
-from pytest_resilience.store.run_data import RunData
-from pytest_resilience.store.run_store import RunStore
-from pytest_resilience.units import format_duration
-
-SWITCHES = {
-    PhaseName.CHAOS: "enable_chaos_testing",
-    PhaseName.BREAKERS: "enable_circuit_breaker_testing",
-    PhaseName.CASCADES: "enable_cascading_failure_testing",
-}
+from pytest_resilience.store.records import Hang, SoakTest
 
 
-MOST_HANGS_WITH_STACKS = 10
-"""Shown and logged; the stacks of all are in the store."""
-
-
-class SoakRun:
-    """A soak of `suite`, kept in `folder`.
+class SoakRun(LedRun):
+    """A soak of `suite` in this process.
 
     Call `loop` (it returns when the run is over), then `analyse`, then `close`, all on the tests' thread.
 
     Args:
-        settings: with a duration and a seed.
-        began: the date and time, with its zone.
-        command: repeats the run.
-        say: shows the user a line; may be called on any thread.
         between: called between two iterations, on the tests' thread.
-        tell: told of each change of an event, on the tests' thread too.
         rescue: ends an iteration that hangs; without it none is watched.
-        resume: go on with the run that `folder` holds; the settings are those that it was begun with.
-
-    Raises:
-        StoreError: the record cannot be made, another process has it, or the run cannot be resumed.
+        others: see LedRun; `tell` is called on the tests' thread too.
     """
 
     def __init__(
@@ -86,94 +49,29 @@ class SoakRun:
         rescue: Rescue | None = None,
         resume: bool = False,
     ) -> None:
-        self._hangs = 0
-        self._news = News(tell)
-        self._settings, self._folder, self._clock = settings, folder, clock
-        self._load = Load.read(settings.rate, settings.think_time)
-        self._limits, self._off = limits_of(settings), switched_off(settings)
         runner_end, conductor_end = Loopback.pair()
-        marks = [world.marks.get(test, SoakTest(test)) for test in suite.tests]
-        with ExitStack() as undo:
-            undo.enter_context(RunLock(folder.lock))
-            self._past = self._read_past(suite, began) if resume else None
-            self._origin = clock.now() - (self._past.elapsed if self._past else 0.0)
-            self._store = self._open_store(marks, began, command)
-            undo.callback(self._is_recorded)
-            self._undo = undo.pop_all()
-        self._conductor = self._make_conductor(conductor_end, say, marks)
+        super().__init__(
+            conductor_end,
+            [world.marks.get(test, SoakTest(test)) for test in suite.tests],
+            settings,
+            folder,
+            clock=clock,
+            began=began,
+            command=command,
+            say=say,
+            tell=tell,
+            resume=resume,
+        )
         self._runner = self._make_runner(runner_end, suite, world, between)
-        self._sampler = self._make_sampler(runner_end) if settings.enable_memory_monitoring else None
+        self._sampler = (
+            sampler_of(self._runner, runner_end, settings, clock, self._origin)
+            if settings.enable_memory_monitoring
+            else None
+        )
         self._runner.memory = self._sampler
         self._runner.watchdog = self._make_watchdog(rescue, runner_end) if rescue else None
-        watch = self._make_watch()
-        self._leader = Leader(self._conductor, clock, lambda: self._store.trouble or watch(), self._beat)
-        self._pulse = self._make_pulse()
-        conductor_end.attach(self._receive)
         if self._past and world.chaos:
             world.chaos.carry_on(self._past.data.seams, self._past.data.events)
-        if self._store.warning:
-            self._conductor.note(self._store.warning)
-
-    def _read_past(self, suite: Suite, began: datetime) -> Past:
-        data = read(self._folder.database)
-        check_unfinished(data.run)
-        check_tests(data, suite.tests)
-        return carry_on(data, began)
-
-    def _open_store(self, tests: Iterable[SoakTest], began: datetime, command: str) -> RunStore:
-        """Open the record; whoever reads it from now on finds a run."""
-        database, log, past = self._folder.database, self._folder.log, self._past
-        if past is not None:
-            self._run, self._attempt = past.data.run, past.attempt
-            return RunStore(database, log, first=past.records, forget=past.forgotten)
-        self._run = describe(self._settings, self._folder.test_id, began, command)
-        first = begin(self._run, tests, began)
-        self._attempt = next(record for record in first if isinstance(record, Attempt))
-        return RunStore(database, log, first=first)
-
-    def _make_pulse(self) -> Pulse:
-        return Pulse(
-            self._attempt,
-            self._conductor.now,
-            lambda: self._conductor.state.progress,
-            self._observers,
-            self._put,
-            self._past.data.observers if self._past else (),
-        )
-
-    def _beat(self) -> None:
-        self._pulse.tick()
-
-    def _put(self, record: Record) -> None:
-        """Keep a record; that this is impossible is told by the store's trouble, which ends the run."""
-        with suppress(StoreError):
-            self._store.put(record)
-
-    def _make_conductor(
-        self, link: Loopback, say: Callable[[str], None], marks: Iterable[SoakTest]
-    ) -> Conductor:
-        settings, duration = self._settings, self._run.duration_seconds
-        switches = {name: field for name, field in SWITCHES.items() if not getattr(settings, field)}
-        return Conductor(
-            link,
-            clock=self._clock,
-            origin=self._origin,
-            duration=duration,
-            budgets=divide(duration, parse_budgets(settings.phase_lines)),
-            disabled={name: f"resilience_{field} = false" for name, field in switches.items()},
-            staying=None if settings.auto_recovery else settings.max_concurrent_chaos,
-            seed=self._run.seed,
-            past=self._past,
-            store=self._keep,
-            say=say,
-            rounds_wanted=rounds_wanted(self._limits["fewest_iterations"].value, marks),
-            load=self._load,
-        )
-
-    def _keep(self, record: Record) -> None:
-        if isinstance(record, ChaosEvent):
-            self._news.take(record)
-        self._put(record)
 
     def _make_runner(self, link: Loopback, suite: Suite, world: World, between: Callable[[], None]) -> Runner:
         seed = self._run.seed
@@ -208,66 +106,13 @@ class SoakRun:
             keep=link.send,
         )
 
-    def _make_watch(self) -> AbortWatch:
-        conductor, load = self._conductor, loader(self._folder.database)
-        return AbortWatch(
-            self._limits, self._off, load, lambda: conductor.state.system_percent, conductor.now
-        )
-
-    def _make_sampler(self, link: Loopback) -> Sampler:
-        def deliver(samples: Sequence[Sample]) -> None:
-            for sample in samples:
-                link.send(sample)
-
-        interval = self._settings.memory_interval or interval_for(self._run.duration_seconds)
-        runner = self._runner
-        return Sampler(
-            interval, self._clock, self._origin, lambda: runner.iterations, lambda: runner.phase, deliver
-        )
-
-    def _receive(self, message: Message) -> None:
-        if isinstance(message, Seam) and self._past:
-            message = self._past.added_up(message)
-        if isinstance(message, KINDS) and not isinstance(message, ChaosEvent):
-            self._put(message)
-        if isinstance(message, Hang):
-            self._tell_hang(message)
-        self._leader.take(message)
-
-    def _tell_hang(self, hang: Hang) -> None:
-        if hang.ending != STILL_HANGING:
-            self._conductor.note(f"{hang.test} hung: {hang.ending}")
-            return
-        took = format_duration(hang.seconds)
-        self._conductor.note(f"{hang.test} hangs, for {took} by now, in {hang.phase}")
-        self._hangs += 1
-        if self._hangs <= MOST_HANGS_WITH_STACKS:
-            for line in hang.stacks.splitlines():
-                self._conductor.note(line)
-
     def now(self) -> Now:
-        """Return where the soak is."""
-        state = self._conductor.state
-        return Now(
-            phase=self._runner.phase,
-            elapsed=self._conductor.now(),
-            total=self._run.duration_seconds,
-            iterations=self._runner.iterations,
-            failures=state.progress.failures,
-            failures_outside=state.progress.failures_outside,
-            fault=", ".join(f"{event.scenario} on {event.service}" for event in state.active()),
-            rss=state.rss,
-        )
+        """Return where the soak is, to the last iteration."""
+        return replace(super().now(), phase=self._runner.phase, iterations=self._runner.iterations)
 
     @property
     def failures_outside(self) -> int:
-        """How many iterations failed outside faults."""
         return self._runner.failures_outside
-
-    @property
-    def broken(self) -> bool:
-        """Whether the suite failed before chaos, which ends the run."""
-        return bool(self._conductor.broken())
 
     def loop(self) -> None:
         """Run all phases that loop; faults are removed and threads ended when this returns or raises."""
@@ -315,79 +160,18 @@ class SoakRun:
         except ResilienceError as trouble:
             self._conductor.note(str(trouble))
 
-    def analyse(self, interruption: str = "") -> None:
-        """Judge the criteria; `interruption` says what ended the loop before its time."""
-        self._conductor.enter(PhaseName.ANALYSIS)
-        self._pulse.beat()
-        data = replace(self.data(), run=self._ended(interruption))
-        leaks, verdicts = leak_verdict(data).leaks, judge(data, self._limits, self._off)
-        self._judged = replace(data, leaks=leaks, verdicts=verdicts)
-        records: tuple[Record, ...] = (*leaks, *verdicts)
-        for record in records:
-            self._put(record)
-        self._conductor.leave(PhaseName.ANALYSIS)
-        self._put(self._judged.run)  # last: a process that dies before leaves a run that can be resumed
-
-    def _ended(self, interruption: str) -> Run:
-        """Return the record of the run with how it ended; what can be put right leaves it unfinished."""
-        reason = interruption or self._leader.reason
-        status = "interrupted" if interruption else "aborted" if reason else "complete"
-        if trouble := self._store.trouble:
-            status, reason = "interrupted", f"stopped: {trouble}"
-        elif self._past and status == "aborted" and not self._conductor.opened:
-            status, reason = "interrupted", f"not resumed: {reason}"
-        return replace(self._run, status=status, reason=reason, ended=self._conductor.now())
-
     def _observers(self) -> Iterator[Observer]:
-        now = self._conductor.now()
         if self._sampler:
-            yield Observer("sampler", now, self._sampler.cpu_seconds)
-        yield Observer("conductor", now, self._leader.cpu_seconds)
-
-    def data(self) -> RunData:
-        """Return what is recorded: up to now, or as far as that was possible."""
-        with suppress(StoreError):
-            self._store.flush()
-        return read(self._folder.database)
-
-    def close(self, tear_down: Callable[[], None]) -> tuple[RunData, Exception | None]:
-        """Tear the suite down and end the record; return it, and what `tear_down` raised."""
-        self._conductor.enter(PhaseName.CLEANUP)
-        failure = None
-        with self._undo:
-            try:
-                tear_down()
-            except Exception as error:
-                failure = error
-            self._conductor.leave(PhaseName.CLEANUP)
-            readable = self._is_recorded()
-        return read(self._folder.database) if readable else self._judged, failure
-
-    def _is_recorded(self) -> bool:
-        """End the record; tell whether all of it could be written."""
-        try:
-            self._store.close()
-        except StoreError:
-            return False
-        return True
+            yield Observer("sampler", self._conductor.now(), self._sampler.cpu_seconds)
+        yield from super()._observers()
 
 
-def describe(settings: Settings, test_id: str, began: datetime, command: str) -> Run:
-    """Return the record of a run that begins."""
-    if settings.duration_seconds is None or settings.seed is None:
-        raise ValueError("A soak needs a duration and a seed.")
-    environment = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "pytest-resilience": __version__,
-    }
-    return Run(
-        test_id=test_id,
-        started_utc=began.isoformat(timespec="seconds"),
-        seed=settings.seed,
-        intensity=settings.intensity,
-        duration_seconds=settings.duration_seconds,
-        command=command,
-        settings=settings.to_json(),
-        environment=json.dumps(environment),
-    )
+def sampler_of(runner: Runner, link: Link, settings: Settings, clock: Clock, origin: float) -> Sampler:
+    """Return the sampler of the process in which `runner` loops; its samples go over `link`."""
+
+    def deliver(samples: Sequence[Sample]) -> None:
+        for sample in samples:
+            link.send(sample)
+
+    interval = settings.memory_interval or interval_for(settings.duration_seconds or 0.0)
+    return Sampler(interval, clock, origin, lambda: runner.iterations, lambda: runner.phase, deliver)

@@ -25,12 +25,10 @@ from pytest_resilience.soak.telemetry import Telemetry
 from pytest_resilience.soak.watchdog import HungIteration, Iteration, Watchdog
 from pytest_resilience.soak.windows import EventWindows
 from pytest_resilience.store.records import Hang, SoakTest
+from pytest_resilience.workers import MAIN
 
 FLUSH_SECONDS = 0.25
 SOON_SECONDS = 1e-6
-LATENCIES_SECONDS = 0.75
-"""Histograms are much text: less often, but so that a process that is killed loses less than a second."""
-
 BEFORE_CHAOS = (PhaseName.INITIALIZATION, PhaseName.BASELINE)
 
 
@@ -112,16 +110,18 @@ class Runner:
         self._seams: Watch | None = None
         self._injections: dict[str, Injection] = {}
         self._recovering: dict[str, RecoveryWatch] = {}
+        self._overlapped: set[str] = set()
         self._task: Message | None = None
         self._checkpoints = Checkpoints()
-        self._next_flush = self._next_latencies = self._longest_round = self._longest_calm_round = 0.0
+        self._next_flush = self._longest_round = self._longest_calm_round = 0.0
         self._completed_rounds = 0
         if past:
             self._restore(past)
         link.attach(self.receive)
 
     def _restore(self, past: Past) -> None:
-        self._telemetry.restore(past.data.tallies, past.data.latencies, past.data.failures)
+        own = [one for one in past.data.tallies if one.worker == MAIN]
+        self._telemetry.restore(own, [one for one in past.data.failures if one.worker == MAIN])
         self._completed_rounds = past.attempt.rounds
         self._longest_round = past.attempt.longest_round
 
@@ -285,23 +285,12 @@ class Runner:
         if now >= self._checkpoints.next:
             self._checkpoint()
         if now >= self._next_flush:
-            self._flush_counts()
+            self.flush()
             self._next_flush = now + FLUSH_SECONDS
-        if now >= self._next_latencies:
-            self._flush_latencies()
-            self._next_latencies = now + LATENCIES_SECONDS
         self._between()
 
     def flush(self) -> None:
         """Send all that the loop has counted since the last time."""
-        self._flush_latencies()
-        self._flush_counts()
-
-    def _flush_latencies(self) -> None:
-        for record in self._telemetry.drain_latencies():
-            self._link.send(record)
-
-    def _flush_counts(self) -> None:
         for record in self._telemetry.drain():
             self._link.send(record)
         for event_id, injection in list(self._injections.items()):
@@ -359,6 +348,12 @@ class Runner:
                 self._inject(command)
             case messages.Remove(event_id):
                 self._remove(event_id)
+            case messages.Overlap(event_id):
+                self._overlapped.add(event_id)
+                self._windows.open(event_id, self._now())
+            case messages.AwaitRecovery(event_id):
+                self._windows.open(event_id, self._now())
+                self._recovering[event_id] = RecoveryWatch(self._now(), self._limits())
             case messages.Settle(event_id):
                 self._recovering.pop(event_id, None)
                 self._windows.close(event_id, self._now())
@@ -397,6 +392,8 @@ class Runner:
     def _remove(self, event_id: str) -> None:
         injection = self._injections.pop(event_id, None)
         if injection is None:
+            if event_id in self._overlapped:
+                self._recovering[event_id] = RecoveryWatch(self._now(), self._limits())
             return
         try:
             injection.remove()

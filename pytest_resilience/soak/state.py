@@ -7,6 +7,7 @@ from pytest_resilience.chaos.records import ChaosEvent, Seam
 from pytest_resilience.memory.records import Sample
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.messages import Message
+from pytest_resilience.store.records import Worker
 
 
 class RunnerState:
@@ -22,8 +23,18 @@ class RunnerState:
         self.finished: set[str] = set()
         self.events: dict[str, ChaosEvent] = {}
         self.seams: list[Seam] = []
-        self.system_percent = 0.0
-        self.rss = 0
+        self._rss: dict[str, int] = {}
+        self._system_percent: dict[str, float] = {}
+
+    @property
+    def rss(self) -> int:
+        """The resident memory of all processes that loop the tests, in bytes."""
+        return sum(self._rss.copy().values())
+
+    @property
+    def system_percent(self) -> float:
+        """The use of the machine's memory; of the fullest, where several machines take part."""
+        return max(self._system_percent.copy().values(), default=0.0)
 
     def take(self, message: Message) -> ChaosEvent | None:
         """Remember a message; return the event if it changed one."""
@@ -40,6 +51,14 @@ class RunnerState:
                 self.troubles.append(text)
             case messages.Finished(task):
                 self.finished.add(task)
+            case Seam() | Sample() | Worker():
+                self._take_reading(message)
+            case _:
+                return self._take_event(message)
+        return None
+
+    def _take_reading(self, message: Seam | Sample | Worker) -> None:
+        match message:
             case Seam():
                 known = [(seam.service, seam.target) for seam in self.seams]
                 if (key := (message.service, message.target)) in known:
@@ -47,11 +66,12 @@ class RunnerState:
                 else:
                     self.seams.append(message)
             case Sample():
-                self.rss = message.rss
-                self.system_percent = message.system_percent or self.system_percent
-            case _:
-                return self._take_event(message)
-        return None
+                self._rss[message.worker] = message.rss
+                if message.system_percent:
+                    self._system_percent[message.worker] = message.system_percent
+            case Worker(status=status) if status != "running":
+                self._rss.pop(message.name, None)
+                self._system_percent.pop(message.name, None)
 
     def _take_event(self, message: Message) -> ChaosEvent | None:
         match message:

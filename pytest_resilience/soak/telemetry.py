@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pytest_resilience.soak.histogram import Histogram
 from pytest_resilience.soak.outcome import Outcome, Status
-from pytest_resilience.store.records import Failure, Latencies, Tally
+from pytest_resilience.store.records import Failure, Tally
 
 MOST_KINDS_OF_FAILURE = 200
 """Of failures within faults, and as many again of those outside."""
@@ -23,12 +23,12 @@ class _Counts:
         self.longest = 0.0
         self.latency = Histogram()
 
-    def restore(self, tally: Tally, histogram: str) -> None:
+    def restore(self, tally: Tally) -> None:
         """Go on from what a process before has counted."""
         self.iterations, self.failures = tally.iterations, tally.failures
         self.in_faults, self.skipped = tally.failures_in_faults, tally.skipped
         self.longest = tally.longest
-        self.latency = Histogram.read(histogram, tally.seconds)
+        self.latency = Histogram.from_text(tally.latencies, tally.seconds)
 
     def add(self, outcome: Outcome, event_id: str, took: float) -> None:
         self.iterations += 1
@@ -53,21 +53,17 @@ class Telemetry:
         self._failures: dict[tuple[str, str, str], Failure] = {}
         self._kinds: Counter[bool] = Counter()
         self._changed: set[tuple[str, str]] = set()
-        self._changed_latencies: set[tuple[str, str]] = set()
         self._changed_failures: set[tuple[str, str, str]] = set()
         self.iterations = 0
         self.failures = 0
         self.failures_outside = 0
 
-    def restore(
-        self, tallies: Iterable[Tally], latencies: Iterable[Latencies], failures: Iterable[Failure]
-    ) -> None:
+    def restore(self, tallies: Iterable[Tally], failures: Iterable[Failure]) -> None:
         """Go on from what was counted before the run was resumed."""
-        histograms = {(one.test, one.phase): one.histogram for one in latencies}
         for tally in tallies:
             key = (tally.test, tally.phase)
             self._counts[key] = _Counts()
-            self._counts[key].restore(tally, histograms.get(key, ""))
+            self._counts[key].restore(tally)
             self.iterations += tally.iterations
             self.failures += tally.failures
             self.failures_outside += tally.failures - tally.failures_in_faults
@@ -84,8 +80,6 @@ class Telemetry:
             self._counts[key] = _Counts()
         self._counts[key].add(outcome, event_id, ended - started)
         self._changed.add(key)
-        if outcome.status is Status.PASSED:
-            self._changed_latencies.add(key)
         self.iterations += 1
         if failed:
             self.failures += 1
@@ -119,12 +113,6 @@ class Telemetry:
         for key in sorted(failures):
             yield self._failures[key]
 
-    def drain_latencies(self) -> Iterator[Latencies]:
-        """Yield the histograms that changed since the last call: much text, so ask less often."""
-        changed, self._changed_latencies = self._changed_latencies, set()
-        for test, phase in sorted(changed):
-            yield Latencies(test, phase, self._counts[test, phase].latency.text())
-
     def _tally(self, test: str, phase: str) -> Tally:
         counts = self._counts[test, phase]
         latency = counts.latency
@@ -139,6 +127,7 @@ class Telemetry:
             latency.quantile(0.5),
             latency.quantile(0.95),
             counts.longest,
+            latency.to_text(),
         )
 
 

@@ -10,6 +10,7 @@ from typing import ClassVar, TypeAlias
 from pytest_resilience.breakers.records import BreakerResult, Cascade, Transition
 from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Seam
 from pytest_resilience.memory.records import Leak, Observer, Sample
+from pytest_resilience.workers import MAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,12 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What one soak test did in one phase; latencies of passes and the longest iteration in seconds."""
+    """What one soak test did in one phase; latencies of passes and the longest iteration in seconds.
 
-    KEY: ClassVar[tuple[str, ...]] = ("test", "phase")
+    `latencies` is the histogram that `median` and `p95` are read from: see soak.histogram.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("test", "phase", "worker")
     test: str
     phase: str
     iterations: int
@@ -112,24 +116,15 @@ class Tally:
     median: float
     p95: float
     longest: float
-
-
-@dataclass(frozen=True, slots=True)
-class Latencies:
-    """The latencies of a test's passes in one phase, as a histogram's text, for whoever goes on with them."""
-
-    KEY: ClassVar[tuple[str, ...]] = ("test", "phase", "worker")
-    test: str
-    phase: str
-    histogram: str
-    worker: str = "main"
+    latencies: str = ""
+    worker: str = MAIN
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """One kind of failure and its first full text; `event_id` is the fault it overlapped, or empty."""
 
-    KEY: ClassVar[tuple[str, ...]] = ("test", "crash", "event_id")
+    KEY: ClassVar[tuple[str, ...]] = ("test", "crash", "event_id", "worker")
     test: str
     crash: str
     event_id: str
@@ -139,6 +134,7 @@ class Failure:
     first_at: float
     last_at: float
     text: str
+    worker: str = MAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +147,27 @@ class Verdict:
     observed: float | None
     limit: str
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One process that loops the tests of a distributed soak; `status` is running, ended or crashed.
+
+    A crashed one died, stopped answering or hung: `reason` says which, `stacks` where it was, if that could
+    be learned. `machine` is equal for workers on one machine, `replaces` the crashed one whose place it took.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("name",)
+    name: str
+    machine: str
+    pid: int
+    python: str
+    joined_at: float
+    status: str = "running"
+    ended_at: float | None = None
+    reason: str = ""
+    stacks: str = ""
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +186,9 @@ Record: TypeAlias = (
     | Attempt
     | Phase
     | Tally
-    | Latencies
     | Failure
     | Verdict
+    | Worker
     | Note
     | Seam
     | ChaosEvent

@@ -12,7 +12,6 @@ from pytest_resilience.store.records import (
     Attempt,
     Failure,
     Hang,
-    Latencies,
     Note,
     Phase,
     Record,
@@ -20,6 +19,7 @@ from pytest_resilience.store.records import (
     SoakTest,
     Tally,
     Verdict,
+    Worker,
 )
 
 T = TypeVar("T")
@@ -34,7 +34,6 @@ class RunData:
     attempts: tuple[Attempt, ...] = ()
     phases: tuple[Phase, ...] = ()
     tallies: tuple[Tally, ...] = ()
-    latencies: tuple[Latencies, ...] = ()
     failures: tuple[Failure, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     notes: tuple[Note, ...] = ()
@@ -49,6 +48,7 @@ class RunData:
     observers: tuple[Observer, ...] = ()
     leaks: tuple[Leak, ...] = ()
     hangs: tuple[Hang, ...] = ()
+    workers: tuple[Worker, ...] = ()
 
     def phase(self, name: str) -> Phase | None:
         """Return the phase of that name, if the run got as far as planning it."""
@@ -90,7 +90,6 @@ def gather(records: Iterable[Record]) -> RunData:
         attempts=_of(Attempt, everything),
         phases=_of(Phase, everything),
         tallies=_of(Tally, everything),
-        latencies=_of(Latencies, everything),
         failures=_of(Failure, everything),
         verdicts=_of(Verdict, everything),
         notes=_of(Note, everything),
@@ -105,6 +104,7 @@ def gather(records: Iterable[Record]) -> RunData:
         observers=_of(Observer, everything),
         leaks=_of(Leak, everything),
         hangs=_of(Hang, everything),
+        workers=_of(Worker, everything),
     )
 
 

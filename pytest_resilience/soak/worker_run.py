@@ -1,0 +1,157 @@
+"""The looping half of a distributed soak: one worker's runner and sampler, led over a link."""
+
+import gc
+from contextlib import ExitStack
+from queue import SimpleQueue
+
+from pytest_resilience.clock import Clock
+from pytest_resilience.memory.records import Observer
+from pytest_resilience.memory.sampler import Sampler
+from pytest_resilience.settings import Settings
+from pytest_resilience.soak import messages
+from pytest_resilience.soak.messages import Message
+from pytest_resilience.soak.pacing import Load
+from pytest_resilience.soak.reach import reach
+from pytest_resilience.soak.run import sampler_of
+from pytest_resilience.soak.runner import Runner, Suite, World
+from pytest_resilience.soak.stuck import StuckWatch
+from pytest_resilience.soak.tasks import soak_tasks
+from pytest_resilience.soak.worker_end import Channel, WorkerEnd
+from pytest_resilience.soak.worker_pulse import WorkerPulse
+
+LEADER_GONE = "the process that led the soak is gone"
+
+
+class Dismissed(Exception):  # noqa: N818
+    """The soak is over before this worker could begin, or it was told to end at once."""
+
+
+class WorkerRun:
+    """What a worker does: `join`, then `expect` its tests, then `loop`, all on the tests' thread.
+
+    Args:
+        number: of the worker, so that not all run their tests in the same order.
+        rate_share: how much of the run's rate this worker has.
+    """
+
+    def __init__(
+        self, channel: Channel, settings: Settings, clock: Clock, number: int, rate_share: float = 1.0
+    ) -> None:
+        self._settings, self._clock, self._number = settings, clock, number
+        self._load, self._rate_share = Load.read(settings.rate, settings.think_time), rate_share
+        self._orders: SimpleQueue[Message] = SimpleQueue()
+        self._runner: Runner | None = None
+        self._sampler: Sampler | None = None
+        self._watch: StuckWatch | None = None
+        self._world = World()
+        self.end = WorkerEnd(channel, self._lose)
+        self.end.attach(self._obey)
+        self.pulse = WorkerPulse(self.end, clock, self._undo)
+        self.end.listen()
+
+    def join(self, joined: messages.Joined) -> tuple[str, ...] | None:
+        """Report for work; return the tests to loop (None is all). Raise Dismissed."""
+        self.end.send(joined)
+        assigned = self._next()
+        assert isinstance(assigned, messages.Assign)
+        return assigned.tests
+
+    def stand_by(self) -> None:
+        """Have nothing to do until the soak is over."""
+        self._next()
+
+    def loop(self, suite: Suite, world: World) -> None:
+        """Loop the suite until the leader ends it; faults are removed when this returns or raises.
+
+        Raise Dismissed, and what the suite raises.
+        """
+        self._watch, self._world = StuckWatch(suite, self._clock), world
+        self.pulse.watch = self._watch
+        for mark in world.marks.values():
+            self.end.send(mark)
+        self.end.send(messages.Ready(tuple(reach(world))))
+        self._next()
+        runner = self._runner
+        assert runner is not None  # Begin came before Loop
+        with ExitStack() as undo:
+            undo.callback(gc.unfreeze)
+            gc.freeze()  # what start-up made stays: no checkpoint needs to walk it
+            undo.callback(self._finish, runner)
+            if self._sampler:
+                undo.callback(self._sampler.stop)
+                self._sampler.start()
+            runner.run()
+
+    def _finish(self, runner: Runner) -> None:
+        self.pulse.watch = None
+        runner.stop()
+        runner.flush()
+        if self._sampler:
+            now = self._clock.now() - self._origin
+            self.end.send(Observer("sampler", now, self._sampler.cpu_seconds))
+
+    def _next(self) -> Message:
+        order = self._orders.get()
+        if isinstance(order, (messages.Stop, messages.Halt)):
+            raise Dismissed
+        return order
+
+    # On the thread of the commands
+
+    def _obey(self, command: Message) -> None:
+        match command:
+            case messages.Begin(at):
+                self._begin(at)
+            case messages.Assign() | messages.Loop():
+                self._orders.put(command)
+            case messages.Stop() | messages.Halt():
+                self._orders.put(command)
+                if isinstance(command, messages.Halt):
+                    self.pulse.expire()
+                if self._runner:
+                    self._runner.stop()
+            case _:
+                self._tell_runner(command)
+
+    def _tell_runner(self, command: Message) -> None:
+        if self._watch and not isinstance(command, (messages.Remove, messages.Settle)):
+            self._watch.heed(command)
+        if self._runner:
+            self._runner.receive(command)
+        if self._watch and isinstance(command, (messages.Remove, messages.Settle)):
+            self._watch.heed(command)
+
+    def _begin(self, at: float) -> None:
+        """Make the runner: its clock shows `at` seconds now."""
+        assert self._watch is not None
+        self._origin = self._clock.now() - at
+        seed = self._settings.seed or 0
+        self._runner = Runner(
+            self._watch,
+            self._world,
+            self.end,
+            clock=self._clock,
+            origin=self._origin,
+            seed=seed + self._number,
+            tasks=soak_tasks(self._clock, seed),
+            between=lambda: None,
+            load=self._load,
+            rate_share=self._rate_share,
+        )
+        self.end.attach(self._obey)  # the runner has attached itself
+        if self._settings.enable_memory_monitoring:
+            self._sampler = sampler_of(self._runner, self.end, self._settings, self._clock, self._origin)
+            self._runner.memory = self._sampler
+
+    # When the leader is gone
+
+    def _lose(self) -> None:
+        """On the connection's thread: leave, with all faults removed."""
+        self._orders.put(messages.Halt())
+        self.pulse.expire()
+
+    def _undo(self) -> None:
+        if self._runner:
+            self._runner.stop()
+        elif self._world.chaos:
+            self._world.chaos.sweep()
