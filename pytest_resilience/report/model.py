@@ -189,14 +189,13 @@ class Report:
 
 def build(data: RunData) -> Report:
     """Build the report of a run, also of one that was killed: then its criteria are not judged yet."""
-    run, seconds, result = data.run, data.elapsed, overall(data.verdicts, data.run)
-    criteria, events = tuple(map(_criterion, data.verdicts)), tuple(_event(one, data) for one in data.events)
-    observed = {row.criterion: row.observed for row in criteria}
+    run, result, events = data.run, overall(data.verdicts, data.run), _events(data)
+    observed = {row.criterion: row.observed for row in (criteria := tuple(map(_criterion, data.verdicts)))}
     return Report(
         test_id=run.test_id,
         overall_result=result,
         exit_criteria_met=result == "PASSED",
-        test_duration_hours=seconds / SECONDS["h"],
+        test_duration_hours=data.elapsed / SECONDS["h"],
         memory_leak_detected=_answer(observed.get("memory_leak_detected")),
         phases_completed=tuple(phase.name for phase in data.phases if phase.status == "done"),
         chaos_events_triggered=sum(event.fired > 0 for event in events),
@@ -214,7 +213,7 @@ def build(data: RunData) -> Report:
         command=run.command,
         attempts=attempt_rows(data),
         planned_seconds=run.duration_seconds,
-        seconds=seconds,
+        seconds=data.elapsed,
         iterations=sum(tally.iterations for tally in data.tallies),
         settings=run.settings,
         environment=run.environment,
@@ -303,6 +302,10 @@ def _phase(phase: Phase, tallies: Iterable[Tally], elapsed: float) -> PhaseRow:
         failures=sum(failures for _, failures in counted),
         reason=phase.reason,
     )
+
+
+def _events(data: RunData) -> tuple[EventRow, ...]:
+    return tuple(_event(event, data) for event in data.events)
 
 
 def _event(event: ChaosEvent, data: RunData) -> EventRow:
