@@ -70,6 +70,9 @@ def test_quote():
 def test_plain():
     pass
 """
+DEFAULT_SIGNALS = ("env", "--default-signal=INT") if sys.platform == "linux" else ()
+"""A shell's background job ignores Ctrl-C, and so would all that it starts."""
+
 NO_MEMORY = "resilience_enable_memory_monitoring = false\n"
 NO_CHAOS = "resilience_enable_chaos_testing = false\n"
 HOST_SCENARIOS = ("memory_pressure", "cpu_saturation", "resource_exhaustion")
@@ -185,7 +188,7 @@ def running(folder: Path, project: Project, *before: str) -> "Iterator[subproces
     folder.mkdir(parents=True, exist_ok=True)
     project.write(folder)
     with subprocess.Popen(
-        [*before, *project.command],
+        [*DEFAULT_SIGNALS, *before, *project.command],
         cwd=folder,
         env=project.environment,
         stdin=subprocess.DEVNULL,

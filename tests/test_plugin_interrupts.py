@@ -58,6 +58,14 @@ def test_fetch():
 """
 
 
+@pytest.fixture(autouse=True)
+def _heeds_ctrl_c() -> Iterator[None]:
+    """A shell's background job ignores it, and this test run may be one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def budgets(baseline: str, chaos: str, recovery: str = "0.1s") -> str:
     """Return the settings of a soak that is judged alike on a busy machine."""
     return (

@@ -38,6 +38,7 @@ def test_an_unused_plugin_imports_nothing_heavy(imported: set[str]) -> None:
         "pytest_resilience",
         "pytest_resilience._version",
         "pytest_resilience.errors",
+        "pytest_resilience.option_values",
         "pytest_resilience.plugin",
         "pytest_resilience.plugin.fixtures",
         "pytest_resilience.plugin.hookspecs",

@@ -189,12 +189,12 @@ class Report:
 
 def build(data: RunData) -> Report:
     """Build the report of a run, also of one that was killed: then its criteria are not judged yet."""
-    run, result, events = data.run, overall(data.verdicts, data.run), _events(data)
-    observed = {row.criterion: row.observed for row in (criteria := tuple(map(_criterion, data.verdicts)))}
+    run, events, criteria = data.run, _events(data), tuple(map(_criterion, data.verdicts))
+    observed = {row.criterion: row.observed for row in criteria}
     return Report(
         test_id=run.test_id,
-        overall_result=result,
-        exit_criteria_met=result == "PASSED",
+        overall_result=overall(data.verdicts, run),
+        exit_criteria_met=overall(data.verdicts, run) == "PASSED",
         test_duration_hours=data.elapsed / SECONDS["h"],
         memory_leak_detected=_answer(observed.get("memory_leak_detected")),
         phases_completed=tuple(phase.name for phase in data.phases if phase.status == "done"),
