@@ -93,7 +93,7 @@ def test_a_deadlocked_worker_is_told_from_a_slow_one(tmp_path: Path) -> None:
     assert stuck.reason.startswith("test_shop.py::test_quote hung for")
     assert "in wait_for_nobody" in stuck.stacks
     assert workers(tmp_path)["gw2"].replaces == "gw1"
-    assert "in wait_for_nobody" in done.output
+    assert "in wait_for_nobody" in done.output, done.output
 
 
 def test_workers_end_when_their_leader_is_killed(tmp_path: Path) -> None:

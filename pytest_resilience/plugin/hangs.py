@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from pytest_resilience.plugin import pytest_private as private
-from pytest_resilience.soak.stacks import all_stacks
+from pytest_resilience.soak.stacks import HIDDEN, all_stacks
 from pytest_resilience.soak.watchdog import HungIteration, Watchdog, leave_process
 from pytest_resilience.store.records import Hang
 
@@ -19,7 +19,6 @@ SIGNAL = signal.SIGURG
 uses it; SIGALRM is pytest-timeout's, SIGUSR1 and SIGUSR2 are the users'."""
 
 LAST_RESORT_SECONDS = 30.0
-HIDDEN = ("_pytest", "pluggy", "pytest_resilience.plugin", "pytest_resilience.soak")
 DEBUGGERS = ("pydevd", "debugpy")
 
 

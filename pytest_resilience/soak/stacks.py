@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 LOOP_FUNCTIONS = frozenset({"run_forever", "run_until_complete", "_run_once"})
 THREAD_STARTS = frozenset({"_bootstrap", "_bootstrap_inner"})
 MOST_TASKS = 50
+HIDDEN = ("_pytest", "pluggy", "pytest_resilience.plugin", "pytest_resilience.soak")
+"""What stands between the start of a thread and a test: of no help to who looks for a hang."""
 
 
 def all_stacks(hidden: Sequence[str] = ()) -> str:

@@ -1,10 +1,6 @@
 """When an iteration has hung for too long, and where: judged by what the test took before."""
 
-import sys
-import threading
-import traceback
 from collections.abc import Sequence
-from types import FrameType
 
 from pytest_resilience.clock import Clock
 from pytest_resilience.soak import messages
@@ -70,19 +66,3 @@ class StuckWatch:
         test, started = running
         limit = max(SHORTEST_LIMIT_SECONDS, LONGEST_TIMES * self._longest[test])
         return (test, now - started) if now - max(started, self._released) > limit else None
-
-
-def all_stacks(first: int) -> str:
-    """Return where every thread is; the one with the identity `first` comes first."""
-    names = {thread.ident: thread.name for thread in threading.enumerate()}
-    current = sys._current_frames()  # noqa: SLF001
-    frames = sorted(current.items(), key=lambda item: item[0] != first)
-    return "\n".join(
-        f"thread {names.get(ident, ident)}, most recent call first:\n{_lines(frame)}"
-        for ident, frame in frames
-        if ident != threading.get_ident()
-    )
-
-
-def _lines(frame: FrameType) -> str:
-    return "".join(reversed(traceback.format_stack(frame)))

@@ -9,7 +9,8 @@ from contextlib import suppress
 from pytest_resilience.clock import Clock
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.link import Link
-from pytest_resilience.soak.stuck import StuckWatch, all_stacks
+from pytest_resilience.soak.stacks import HIDDEN, all_stacks
+from pytest_resilience.soak.stuck import StuckWatch
 
 BEAT_SECONDS = 1.0
 GENTLE_SECONDS = 2.0
@@ -56,7 +57,7 @@ class WorkerPulse:
         hang = self.watch.hang() if self.watch else None
         if hang is not None and not self._told:
             self._told = True
-            self._link.send(messages.Stuck(*hang, all_stacks(self._main)))
+            self._link.send(messages.Stuck(*hang, all_stacks(HIDDEN)))
 
     def _end(self) -> None:
         threading.Thread(target=self._undo, name="resilience-cleanup", daemon=True).start()
