@@ -113,7 +113,7 @@ def _stacks(row: WorkerRow) -> list[str]:
     text = row.stacks.splitlines()
     left = len(text) - MOST_STACK_LINES
     more = [f"    … {left} lines more, in report.json"] if left > 0 else []
-    shown = [f"    {_shortened(line)}" for line in text[:MOST_STACK_LINES]]
+    shown = [f"    {line}" for line in text[:MOST_STACK_LINES]]  # whole: what matters stands at the end
     return [f"{row.name} was here:", *shown, *more]
 
 
