@@ -17,7 +17,7 @@ from pytest_resilience.chaos.records import NotRun
 from pytest_resilience.chaos.scenario import CustomScenario
 from pytest_resilience.chaos.scenarios import BUILT_IN, TEN, Catalogue, lacking, service_ways
 from pytest_resilience.chaos.seams import SeamKind
-from pytest_resilience.chaos.shares import INTENSITIES, Shares, shares_at
+from pytest_resilience.chaos.shares import EVERY_CALL, INTENSITIES, Shares, shares_at
 from pytest_resilience.chaos.triggers import first, nth, share
 from pytest_resilience.chaos.works import CallWork, CascadeWork, ToxicWork
 from pytest_resilience.clock import ManualClock
@@ -25,7 +25,6 @@ from pytest_resilience.errors import ScenarioError
 from pytest_resilience.services import Service
 
 CALLS = ["chaos_subjects:fetch"]
-EVERY_CALL = Shares(1, 1, 1)
 FULL = Service(
     "odds_provider",
     calls=CALLS,

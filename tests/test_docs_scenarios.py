@@ -18,10 +18,9 @@ from pytest_resilience.chaos.plans import Planner
 from pytest_resilience.chaos.scenario import Scenario, Way
 from pytest_resilience.chaos.scenarios import EXTRA, TEN, service_ways
 from pytest_resilience.chaos.seams import COUNTED, DECLARATIONS, SeamKind
-from pytest_resilience.chaos.shares import INTENSITIES, Shares
+from pytest_resilience.chaos.shares import EVERY_CALL, INTENSITIES, Shares
 from pytest_resilience.chaos.works import CallWork, CascadeWork, ToxicWork, Work
 from pytest_resilience.errors import ScenarioError
-from pytest_resilience.plugin.engine import EVERY_CALL
 from pytest_resilience.services import Service
 
 PAGE = Path(__file__).parents[1] / "docs" / "scenarios.md"

@@ -11,16 +11,13 @@ from pytest_resilience.chaos.parameters import Parameters
 from pytest_resilience.chaos.plans import Planner
 from pytest_resilience.chaos.scenarios import Catalogue
 from pytest_resilience.chaos.seams import SeamKind
-from pytest_resilience.chaos.shares import Shares
+from pytest_resilience.chaos.shares import EVERY_CALL
 from pytest_resilience.chaos.writing import Code, Import, code_of, import_lines, quoted
 from pytest_resilience.clock import SystemClock
 from pytest_resilience.errors import ScenarioError, requirement
 from pytest_resilience.services import Service, index_services
 
 __tracebackhide__ = True  # for pytest: a traceback ends at the user's own line
-
-EVERY_CALL = Shares(1, 1, 1)
-"""A fault without a trigger hits all, as with the fixture `chaos`."""
 
 NOTE = "The plan of faults that was active, as decorators for a regression test:"
 NO_FAULT = "No fault was active, the plan is empty: this fails by itself."

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from pytest_resilience.chaos.fault_plans import EVERY_CALL, FaultParameters, FaultPlan, PlannedFault
+from pytest_resilience.chaos.fault_plans import FaultParameters, FaultPlan, PlannedFault
 from pytest_resilience.chaos.network.toxics import Timeout
 from pytest_resilience.chaos.parameters import Parameters, seconds
 from pytest_resilience.chaos.plans import Planner
@@ -13,6 +13,7 @@ from pytest_resilience.chaos.records import NotRun
 from pytest_resilience.chaos.scenario import Scenario, Way
 from pytest_resilience.chaos.scenarios import TEN, Catalogue, lacking, service_ways
 from pytest_resilience.chaos.seams import SeamKind
+from pytest_resilience.chaos.shares import EVERY_CALL
 from pytest_resilience.chaos.triggers import AnyTrigger, every, first, nth, window
 from pytest_resilience.chaos.works import CallWork, ToxicWork, Work
 from pytest_resilience.chaos.writing import code_of

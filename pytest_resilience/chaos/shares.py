@@ -42,3 +42,7 @@ def shares_at(intensity: str) -> Shares:
         names = ", ".join(INTENSITIES)
         raise ScenarioError(requirement("intensity", f"one of {names}", intensity))
     return INTENSITIES[intensity]
+
+
+EVERY_CALL = Shares(1, 1, 1)
+"""A fault in a test hits all, unless told otherwise."""

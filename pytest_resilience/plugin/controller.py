@@ -18,6 +18,7 @@ from pytest_resilience.plugin.news import EVENT_HOOK, HookNews
 from pytest_resilience.plugin.processes import cause_of, kill_local
 from pytest_resilience.plugin.scheduler import Node, StandingScheduler
 from pytest_resilience.plugin.soak_plugin import SoakPlugin
+from pytest_resilience.plugin.suite import enough_failures
 from pytest_resilience.plugin.verdict_reports import broken_texts
 from pytest_resilience.plugin.xdist_role import CHANNEL, SEED
 from pytest_resilience.settings import Settings
@@ -30,7 +31,6 @@ from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.worker_end import Channel
 from pytest_resilience.store.layout import RunFolder, create_folder, new_test_id
 from pytest_resilience.store.records import SoakTest
-from pytest_resilience.units import counted
 
 LOOK_SECONDS = 0.25
 NO_WORKER = "the soak could not begin: no worker came as far as its tests"
@@ -201,7 +201,7 @@ class ControllerPlugin(SoakPlugin):
         """End the soak as -x and --maxfail ask for, which count failures outside faults."""
         most, failures = self._config.option.maxfail, led.failures_outside
         if most and failures >= most and not led.broken:
-            raise session.Failed(f"stopping after {counted(failures, 'failure')} outside faults")
+            raise session.Failed(enough_failures(failures))
 
     def _reason_to_end(self, session: pytest.Session) -> BaseException | None:
         """Return what ends the soak before its time: what a worker said, or what went wrong here."""

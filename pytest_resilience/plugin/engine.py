@@ -9,7 +9,7 @@ from pluggy import HookRelay
 from pytest_resilience.chaos.engine import Chaos, Injection
 from pytest_resilience.chaos.outside import Outside
 from pytest_resilience.chaos.scenario import CustomScenario
-from pytest_resilience.chaos.shares import Shares, shares_at
+from pytest_resilience.chaos.shares import EVERY_CALL, Shares, shares_at
 from pytest_resilience.chaos.supervisor.notebook import OUTSIDE as NOTES
 from pytest_resilience.errors import ResilienceError, ScenarioError, requirement
 from pytest_resilience.plugin.mistakes import raised_text
@@ -19,7 +19,6 @@ from pytest_resilience.settings import Settings
 
 OUTSIDE = pytest.StashKey[Outside]()
 
-EVERY_CALL = Shares(1, 1, 1)
 SCENARIOS_HOOK = "pytest_resilience_scenarios"
 
 

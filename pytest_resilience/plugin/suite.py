@@ -110,7 +110,7 @@ class PytestSuite:
         """End the soak as -x and --maxfail ask for; `failures` counts those outside faults."""
         most = self._session.config.option.maxfail
         if most and (failures := self.failures()) >= most:
-            self._session.shouldfail = f"stopping after {counted(failures, 'failure')} outside faults"
+            self._session.shouldfail = enough_failures(failures)
             self._obey_session()
 
     def cancel_timeout(self) -> None:
@@ -137,6 +137,11 @@ class PytestSuite:
             assert parent is not None
             self._siblings[test] = Sibling.from_parent(parent, name="next iteration")
         return self._siblings[test]
+
+
+def enough_failures(failures: int) -> str:
+    """Say why -x or --maxfail ends a soak."""
+    return f"stopping after {counted(failures, 'failure')} outside faults"
 
 
 def judge(reports: Sequence[pytest.TestReport]) -> Outcome:
