@@ -222,7 +222,7 @@ def test_arming_and_removing_twice_changes_nothing(chaos: Chaos) -> None:
 def test_a_duration_removes_the_fault_by_itself() -> None:
     """Auto-recovery: after its time the fault is gone, and so is its thread."""
     engine = Chaos([PROVIDER], seed=1)
-    event = engine.inject("valuation_exception", "odds_provider", probability=1, duration=0.05)
+    event = engine.inject("valuation_exception", "odds_provider", probability=1, duration=0.5)
     assert outcomes(1, lambda: subjects.fetch("g")) == ["ConnectionError"]
     give_up = time.monotonic() + DEADLINE
     while event.active and time.monotonic() < give_up:
