@@ -27,6 +27,14 @@ class StoreError(ResilienceError):
     """The file of a run cannot be written or read."""
 
 
+class RunChangedError(StoreError):
+    """A run cannot be resumed, because it was begun with other tests; `fact` says which."""
+
+    def __init__(self, fact: str, fix: str) -> None:
+        super().__init__(f"{fact} {fix}")
+        self.fact = fact
+
+
 def requirement(name: str, constraint: str, value: object, fix: str = "") -> str:
     """Say that `name` must be `constraint`, not `value`, and how to fix it."""
     return f"{name} must be {constraint}, not {value!r}." + (f" {fix}" if fix else "")

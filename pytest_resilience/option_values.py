@@ -6,7 +6,10 @@ from pathlib import Path
 from pytest_resilience.errors import SettingsError, did_you_mean, requirement
 
 INTENSITIES = ("low", "medium", "high", "extreme")
-LATEST = "latest"
+LATEST, AUTO = "latest", "auto"
+RUN_WORDS = {"--soak-resume": f"{LATEST} or {AUTO}", "--soak-report": LATEST}
+"""What stands for a run instead of its id, by option."""
+
 LARGEST_SEED = 2**63 - 1  # the largest integer of the run's file
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -92,5 +95,5 @@ def read_directory(text: str, name: str) -> Path:
 def read_run_id(text: str, name: str) -> str:
     if not text.strip() or Path(text).name != text:
         fix = "The folders in .resilience/runs are named by them."
-        raise SettingsError(requirement(name, f"the id of a run, or {LATEST}", text, fix))
+        raise SettingsError(requirement(name, f"the id of a run, or {RUN_WORDS[name]}", text, fix))
     return text

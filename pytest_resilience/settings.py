@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from pytest_resilience.errors import SettingsError, requirement
 from pytest_resilience.option_values import (
+    AUTO,
     LATEST,
     read_count,
     read_directory,
@@ -34,8 +35,8 @@ class Settings:
     """What a run was asked for; durations in seconds, probabilities and rates as shares from 0 to 1.
 
     `seed` is None until one is drawn; a probability of None is the intensity's own. `resume` and `report`
-    name a run by its id, or are "latest". `rate` and `think_time` are as the user wrote them (see rates),
-    empty for none; an `iteration_timeout` of 0 is none.
+    name a run by its id, or are "latest" (`resume` also "auto"). `rate` and `think_time` are as the user
+    wrote them (see rates), empty for none; an `iteration_timeout` of 0 is none.
     """
 
     duration_seconds: float | None = None
@@ -119,7 +120,8 @@ OPTIONS = (
     Option(
         "resume",
         "Go on with a run that was interrupted or killed: --soak-resume=TEST_ID, or the newest one. "
-        "What is done stays done, and its settings stay as they were.",
+        "What is done stays done, and its settings stay as they were. --soak-resume=auto goes on with the "
+        "newest run if it is unfinished and was begun like this, and begins one otherwise.",
         read_run_id,
         flag="--soak-resume",
         metavar="TEST_ID",
@@ -382,6 +384,10 @@ def _checked(settings: Settings, given: tuple[str, ...]) -> Settings:
         raise SettingsError("--soak-report runs nothing. Give it without --soak-hours and the like.")
     if settings.resume is not None and settings.plan_only:
         raise SettingsError("--soak-plan shows a new run, --soak-resume goes on with an old one. Give one.")
+    if settings.resume == AUTO and settings.duration_seconds is None:
+        raise SettingsError(
+            "--soak-resume=auto may have to begin a run. Add --soak-hours=4 or --soak-duration=90s."
+        )
     if settings.plan_only and not settings.soaking:
         raise SettingsError("--soak-plan needs a duration. Add --soak-hours=4 or --soak-duration=90s.")
     for flag in NEED_A_SOAK:

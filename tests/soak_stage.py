@@ -216,7 +216,7 @@ class Stage:
             runner_end,
             clock=self.clock,
             origin=self.origin,
-            past=self.past,
+            legacy=self.past.legacy if self.past else None,
             seed=self.seed,
             tasks=self.tasks,
             between=self.poll,
@@ -224,8 +224,6 @@ class Stage:
         )
         conductor_end.attach(self._receive)
         runner_end.attach(self._obey)
-        if self.past:
-            self.chaos.carry_on(self.past.data.seams, self.past.data.events)
         self.script = self.conductor.script()
         self._wait = next(self.script, None)
         self.clock.others = self.poll

@@ -16,6 +16,7 @@ from pytest_resilience.soak.criteria import CRITERIA
 from pytest_resilience.soak.outcome import Outcome, Status
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.run import SoakRun
+from pytest_resilience.soak.run_setup import RunSetup
 from pytest_resilience.soak.runner import World
 from pytest_resilience.store.layout import create_folder
 from pytest_resilience.store.run_data import RunData
@@ -73,14 +74,16 @@ def soaked(tmp_path_factory: pytest.TempPathFactory) -> Soaked:
         run = SoakRun(
             shop,
             World({"odds": ODDS}, {}, chaos),
-            SETTINGS,
-            create_folder(tmp_path_factory.mktemp("runs"), "resilience_test_20250102T030405Z_ab12"),
-            clock=clock,
-            began=BEGAN,
-            command="pytest --soak-duration=6s",
-            say=said.append,
+            RunSetup(
+                SETTINGS,
+                create_folder(tmp_path_factory.mktemp("runs"), "resilience_test_20250102T030405Z_ab12"),
+                clock,
+                BEGAN,
+                "pytest --soak-duration=6s",
+                said.append,
+                lambda event, change: told.append((event.event_id, change)),
+            ),
             between=lambda: None,
-            tell=lambda event, change: told.append((event.event_id, change)),
         )
         run.loop()
         run.analyse()

@@ -277,8 +277,8 @@ def test_the_engine_goes_on_from_what_another_process_measured() -> None:
     """Latencies that were measured before are the normal ones, and no event has the id of an earlier one."""
     (seam,) = Chaos([ODDS], seed=7).watch().stop()
     engine = Chaos([ODDS], seed=7)
-    past = [event(1, "latency_spike"), event(2, "latency_spike"), event(3, "network_partition")]
-    engine.carry_on([replace(seam, normal_seconds=0.05)], past)
+    injected = [("latency_spike", 2), ("network_partition", 1)]
+    engine.carry_on([(seam.service, seam.target, 0.05)], injected)
     with engine.inject("latency_spike", "odds", probability=1) as injection:
         began = time.perf_counter()
         fetch("a")

@@ -17,6 +17,7 @@ from pytest_resilience.soak.criteria import CRITERIA
 from pytest_resilience.soak.led_run import describe
 from pytest_resilience.soak.outcome import Outcome, Status
 from pytest_resilience.soak.run import SoakRun
+from pytest_resilience.soak.run_setup import RunSetup
 from pytest_resilience.soak.runner import World
 from pytest_resilience.store.layout import RunFolder, create_folder
 from pytest_resilience.store.run_data import RunData
@@ -61,17 +62,8 @@ def soak(folder: RunFolder, shop: Shop, settings: Settings = SETTINGS, *, chaos:
     world = (
         World(services, {}, Chaos(services.values(), seed=7, shares=HALF, clock=clock)) if chaos else World()
     )
-    return SoakRun(
-        shop,
-        world,
-        settings,
-        folder,
-        clock=clock,
-        began=BEGAN,
-        command="pytest --soak-duration=2s",
-        say=lambda text: None,
-        between=shop.between,
-    )
+    setup = RunSetup(settings, folder, clock, BEGAN, "pytest --soak-duration=2s", lambda text: None)
+    return SoakRun(shop, world, setup, between=shop.between)
 
 
 def finish(run: SoakRun, interruption: str = "") -> RunData:

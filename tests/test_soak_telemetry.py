@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_resilience.soak.legacy import Legacy
 from pytest_resilience.soak.outcome import Outcome, Status
 from pytest_resilience.soak.telemetry import (
     LONGEST_TEXT,
@@ -90,8 +91,8 @@ def test_latencies_are_those_of_passes() -> None:
     assert tally.median == pytest.approx(0.2, rel=0.01)
     assert tally.longest == 2.5, "of any iteration, with its setup and teardown"
     assert tally.seconds == pytest.approx(0.8)
-    assert telemetry.latency("test_a", "BASELINE_ESTABLISHMENT").count == 3
-    assert telemetry.latency("test_b", "BASELINE_ESTABLISHMENT").count == 0
+    assert telemetry.baseline("test_a").count == 3
+    assert telemetry.baseline("test_b").count == 0
 
 
 def test_a_kind_of_failure_keeps_its_first_text_and_is_built_once() -> None:
@@ -171,8 +172,10 @@ def test_a_restored_telemetry_goes_on_as_if_nothing_had_happened(
     left = list(first.drain())
     second = Telemetry(lambda test, started, ended: owner)
     second.restore(
-        [one for one in left if isinstance(one, Tally)],
-        [one for one in left if isinstance(one, Failure)],
+        Legacy(
+            tallies=tuple(one for one in left if isinstance(one, Tally)),
+            failures=tuple(one for one in left if isinstance(one, Failure)),
+        )
     )
     feed(second, steps[half:], 100.0)
     kept = {(type(one), *(getattr(one, name) for name in one.KEY)): one for one in (*left, *second.drain())}

@@ -11,7 +11,6 @@ from pytest_resilience.chaos.injection import Injection
 from pytest_resilience.chaos.outside import Address, Outside, address_of
 from pytest_resilience.chaos.parameters import Parameters, seconds
 from pytest_resilience.chaos.plans import Plan, Planner
-from pytest_resilience.chaos.records import ChaosEvent, Seam
 from pytest_resilience.chaos.scenario import CustomScenario, Scenario
 from pytest_resilience.chaos.scenarios import Catalogue, choose
 from pytest_resilience.chaos.shares import Shares, shares_at
@@ -87,7 +86,7 @@ class Chaos:
         sites = {name: _resolve_calls(service) for name, service in self._services.items()}
         self._sites = sites
         self._watch: Watch | None = None
-        self._known_seconds: dict[tuple[str, str], float | None] = {}
+        self._known_seconds: dict[tuple[str, str], float] = {}
         self._workshop = Workshop(sites, self._outside, self._normal_seconds, seed, self._clock)
 
     @property
@@ -241,10 +240,17 @@ class Chaos:
                 "Remove one first."
             )
 
-    def carry_on(self, seams: Iterable[Seam], events: Iterable[ChaosEvent]) -> None:
-        """Go on from where another process ended: from its measured latencies, and behind its injections."""
-        self._known_seconds = {(seam.service, seam.target): seam.normal_seconds for seam in seams}
-        self._count.update(event.scenario for event in events)
+    def carry_on(
+        self, normal_seconds: Iterable[tuple[str, str, float]], injected: Iterable[tuple[str, int]]
+    ) -> None:
+        """Go on from where other processes ended: from what they measured, and behind their injections.
+
+        Args:
+            normal_seconds: service, target, and what its calls take without a fault.
+            injected: scenario, and how often it was injected.
+        """
+        self._known_seconds = {(service, target): took for service, target, took in normal_seconds}
+        self._count.update(dict(injected))
 
     def _normal_seconds(self, service: str, label: str) -> float | None:
         watched = self._watch.normal_seconds(service, label) if self._watch is not None else None

@@ -1,27 +1,26 @@
 """The soak in the controller of pytest-xdist: leads the workers and reports; xdist keeps them running."""
 
 import json
-import secrets
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from functools import partial
 
 import execnet
 import pytest
 
 from pytest_resilience.clock import SystemClock
 from pytest_resilience.errors import ResilienceError
-from pytest_resilience.plugin.ending import reason_of
+from pytest_resilience.plugin.ending import Ending
 from pytest_resilience.plugin.live import Console
-from pytest_resilience.plugin.news import EVENT_HOOK, HookNews
+from pytest_resilience.plugin.news import HookNews
 from pytest_resilience.plugin.processes import cause_of, kill_local
+from pytest_resilience.plugin.resumption import Course
 from pytest_resilience.plugin.scheduler import Node, StandingScheduler
 from pytest_resilience.plugin.soak_plugin import SoakPlugin
 from pytest_resilience.plugin.suite import enough_failures
-from pytest_resilience.plugin.verdict_reports import broken_texts
-from pytest_resilience.plugin.xdist_role import CHANNEL, SEED
-from pytest_resilience.settings import Settings
+from pytest_resilience.plugin.verdict_reports import Location, Locations
+from pytest_resilience.plugin.xdist_role import CHANNEL, SETTINGS_OF_THE_RUN
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.crew import Crew
 from pytest_resilience.soak.crew_run import CrewRun
@@ -29,7 +28,6 @@ from pytest_resilience.soak.link import decode, encode
 from pytest_resilience.soak.member import Member
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.worker_end import Channel
-from pytest_resilience.store.layout import RunFolder, create_folder, new_test_id
 from pytest_resilience.store.records import SoakTest
 
 LOOK_SECONDS = 0.25
@@ -49,14 +47,13 @@ class ChannelPort:
 class ControllerPlugin(SoakPlugin):
     """Registered in the controller in place of SoakPlugin; no test is collected or run here."""
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
-        super().__init__(config, settings)
+    def __init__(self, config: pytest.Config, course: Course) -> None:
+        super().__init__(config, course)
         self._clock = SystemClock()
         self._run_led: CrewRun | None = None
-        self._led_folder: RunFolder | None = None
         self._nodes: dict[str, Node] = {}
         self._down: set[str] = set()
-        self._locations: dict[str, tuple[str, int | None, str]] = {}
+        self._places: dict[str, Location] = {}
         self._trouble: BaseException | None = None
         self._refused = False
         self._turn_asked = threading.Event()
@@ -78,17 +75,22 @@ class ControllerPlugin(SoakPlugin):
     @pytest.hookimpl(trylast=True)
     def pytest_configure_node(self, node: Node) -> None:
         """Open a channel to a worker before it starts; also to one that takes the place of another."""
-        name = node.gateway.id
+        name = self._name_of(node)
         channel = node.gateway.newchannel()
-        node.workerinput[CHANNEL], node.workerinput[SEED] = channel, self._settings.seed
+        node.workerinput.update({CHANNEL: channel, SETTINGS_OF_THE_RUN: self._settings.to_json()})
         self._nodes[name] = node
         self._crew.add(name, ChannelPort(channel))
         channel.setcallback(lambda batch: self._receive(name, batch), endmarker=None)
 
     def pytest_testnodedown(self, node: Node, error: object) -> None:
-        self._down.add(node.gateway.id)
+        self._down.add(self._name_of(node))
         if error:
-            self._safely(lambda: self._crew.gone(node.gateway.id))
+            self._safely(lambda: self._crew.gone(self._name_of(node)))
+
+    def _name_of(self, node: Node) -> str:
+        """Return the name of a worker in the record of the run."""
+        resumed = self._course.resumed
+        return f"{resumed.prefix if resumed else ''}{node.gateway.id}"
 
     def _is_over(self) -> bool:
         led = self._run_led
@@ -104,7 +106,7 @@ class ControllerPlugin(SoakPlugin):
 
     def _take(self, name: str, message: Message) -> None:
         if isinstance(message, messages.Joined):
-            self._locations.update(zip(message.tests, message.locations, strict=True))
+            self._places.update(zip(message.tests, message.locations, strict=True))
         self._crew.receive(name, message)
 
     def _safely(self, act: Callable[[], None]) -> None:
@@ -146,7 +148,7 @@ class ControllerPlugin(SoakPlugin):
             if self._run_led is None:
                 self._crew.halt()
             else:
-                stop = self._conclude_run(session, self._run_led, stop)
+                stop = self._conclude_led(session, self._run_led, stop)
         if stop is not None:
             raise stop
         if self._run_led is None and not self._refused:
@@ -237,45 +239,39 @@ class ControllerPlugin(SoakPlugin):
 
     def _start_led(self) -> None:
         """Begin the run; it is known before its workers begin, so that an interrupt finds it."""
-        began = datetime.now(UTC)
-        root = self._config.rootpath / self._settings.directory
-        try:
-            self._led_folder = create_folder(root, new_test_id(began, secrets.token_hex(2)))
-            led = CrewRun(
-                self._crew,
-                map(SoakTest, self._locations),
-                self._settings,
-                self._led_folder,
-                clock=self._clock,
-                began=began,
-                command=self._command(),
-                say=self._console.say,
-                tell=self._news.tell,
-            )
-        except ResilienceError as wrong:
-            raise pytest.UsageError(str(wrong)) from None
+        tests = [SoakTest(test) for test in self._places]
+        self._signals.hold()  # a run that has a folder gets a report
+        led = self._start(
+            lambda setup: CrewRun(self._crew, tests, setup), self._clock, self._console, self._news
+        )
         self._run_led = led
         self._console.look = led.now
+        self._signals.listen()
         led.start()
 
-    def _conclude_run(
+    def _conclude_led(
         self, session: pytest.Session, led: CrewRun, stop: BaseException | None
     ) -> BaseException | None:
         """End the run and report it; return what is to be raised."""
+        ending = self._ending = Ending(
+            led,
+            self._signals,
+            self._console,
+            partial(self._conclude, session, led.folder, self._news),
+            halt=(lambda: led.stop(interrupted=stop is not None),),
+            interruption=stop,
+        )
         try:
-            led.stop(interrupted=stop is not None)
-            self._console.end()
-            led.analyse(reason_of(stop, self._signals.raised))
-            data, _ = led.close(lambda: None)
+            ending.run()
         except ResilienceError as broken:
             return _ended(f"the soak cannot go on: {broken}")
-        errors = dict(broken_texts({EVENT_HOOK: self._news.error}))
-        if self._crew.teardowns:
-            errors["teardown"] = "\n".join(self._crew.teardowns)
-        assert self._led_folder is not None  # the run is kept there
-        self._present(session, self._led_folder, data, self._locations, errors)
-        held = self._signals.held
-        return stop or (KeyboardInterrupt(held) if held else None)
+        return ending.wish()
+
+    def _broken_elsewhere(self) -> Mapping[str, str]:
+        return {"teardown": "\n".join(self._crew.teardowns)} if self._crew.teardowns else {}
+
+    def _locations(self, session: pytest.Session) -> Locations:
+        return self._places
 
     def _session(self) -> pytest.Session:
         return self._config.pluginmanager.get_plugin("session")  # type: ignore[return-value]

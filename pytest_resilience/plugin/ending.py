@@ -1,15 +1,13 @@
 """The end of a soak, whatever ended it: faults first, then the report, and no signal cuts that short."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
 from pytest_resilience.plugin.live import Console
 from pytest_resilience.plugin.signals import Interruptions
-from pytest_resilience.plugin.suite import PytestSuite
 from pytest_resilience.report import json_report, model
-from pytest_resilience.soak.run import SoakRun
-from pytest_resilience.store.layout import RunFolder
+from pytest_resilience.soak.led_run import LedRun
 from pytest_resilience.store.reader import read
 from pytest_resilience.store.run_data import RunData
 
@@ -21,29 +19,35 @@ class TeardownCutShort(Exception):  # noqa: N818
 
 
 class Ending:
-    """Ends `soak` in steps that are each begun once: called again, `run` does what is left.
+    """Ends a run in steps that are each begun once: called again, `run` does what is left.
 
     `interruption` is what ended the run before its time, or the first wish to end the session that came
-    meanwhile. `conclude` is given the record and, by name, what the user's teardown raised.
+    meanwhile.
+
+    Args:
+        halt: the first steps: remove the faults, and end what loops the tests.
+        tear_down: of the fixtures that are set up in this process.
+        conclude: given the record and, by name, what the user's teardown raised.
     """
 
     def __init__(
         self,
-        soak: SoakRun,
-        suite: PytestSuite,
-        folder: RunFolder,
+        soak: LedRun,
         signals: Interruptions,
         console: Console,
         conclude: Conclude,
+        *,
+        halt: Sequence[Callable[[], object]],
+        tear_down: Callable[[], None] = lambda: None,
+        interruption: BaseException | None = None,
     ) -> None:
-        self.interruption: BaseException | None = None
-        self._soak, self._suite, self._folder = soak, suite, folder
+        self.interruption = interruption
+        self._soak, self._tear_down_fixtures = soak, tear_down
         self._signals, self._conclude = signals, conclude
         self._data: RunData | None = None
         self._broken: dict[str, BaseException] = {}
         self._steps: list[Callable[[], object]] = [
-            soak.halt,
-            suite.cancel_timeout,
+            *halt,
             console.end,
             self._analyse,
             self._close,
@@ -74,7 +78,7 @@ class Ending:
         reason = reason_of(self.interruption, self._signals.raised)
         self._soak.analyse(reason)
         if reason:  # who interrupts may soon kill: CI systems do
-            json_report.write(model.build(self._soak.data()), self._folder.report_json)
+            json_report.write(model.build(self._soak.data()), self._soak.folder.report_json)
 
     def _close(self) -> None:
         self._data, failure = self._soak.close(self._tear_down)
@@ -86,12 +90,12 @@ class Ending:
     def _tear_down(self) -> None:
         try:
             self._signals.free(TeardownCutShort)
-            self._suite.close()
+            self._tear_down_fixtures()
         finally:
             self._signals.hold()
 
     def _report(self) -> None:
-        data = read(self._folder.database) if self._data is None else self._data
+        data = read(self._soak.folder.database) if self._data is None else self._data
         self._conclude(data, self._broken)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_resilience.errors import StoreError, did_you_mean, requirement
-from pytest_resilience.option_values import LATEST
+from pytest_resilience.option_values import LATEST, RUN_WORDS
 from pytest_resilience.soak.resume import UNFINISHED, check_unfinished
 from pytest_resilience.store.layout import RUNS, RunFolder, newest_first
 from pytest_resilience.store.reader import read
@@ -18,12 +18,17 @@ def named_run(root: Path, option: str, test_id: str) -> tuple[RunFolder, RunData
     if test_id != LATEST:
         folder = _folder(root, option, test_id)
         return folder, read(folder.database)
-    newest = next(_begun(root), None)
+    newest = newest_run(root)
     if newest is None:
         raise StoreError(
             f"There is no run in {root / RUNS}. Run a soak first, for example: pytest --soak-hours=4"
         )
     return newest
+
+
+def newest_run(root: Path) -> tuple[RunFolder, RunData] | None:
+    """Return the newest run that has begun, if there is one."""
+    return next(_begun(root), None)
 
 
 def unfinished_run(root: Path, option: str, test_id: str) -> tuple[RunFolder, RunData]:
@@ -46,7 +51,9 @@ def _folder(root: Path, option: str, test_id: str) -> RunFolder:
     folders = {folder.test_id: folder for folder in newest_first(root)}
     if test_id not in folders:
         hint = did_you_mean(test_id, list(folders)[:MOST_NAMED])
-        raise StoreError(requirement(option, f"the id of a run in {root / RUNS}, or {LATEST}", test_id, hint))
+        raise StoreError(
+            requirement(option, f"the id of a run in {root / RUNS}, or {RUN_WORDS[option]}", test_id, hint)
+        )
     return folders[test_id]
 
 

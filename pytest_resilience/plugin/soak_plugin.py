@@ -2,98 +2,76 @@
 
 import secrets
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
 
 import pytest
 
-from pytest_resilience.clock import SystemClock
-from pytest_resilience.errors import ResilienceError
+from pytest_resilience.clock import Clock, SystemClock
+from pytest_resilience.errors import ResilienceError, RunChangedError
+from pytest_resilience.option_values import AUTO
 from pytest_resilience.plugin import pytest_private as private
 from pytest_resilience.plugin.declare import DeclarationFailed
 from pytest_resilience.plugin.ending import Ending
 from pytest_resilience.plugin.hangs import HangRescue, finish_session, show_output
 from pytest_resilience.plugin.live import Console
 from pytest_resilience.plugin.news import EVENT_HOOK, HookNews
-from pytest_resilience.plugin.options import SETTINGS, given
+from pytest_resilience.plugin.options import SETTINGS
 from pytest_resilience.plugin.present import Presentation
-from pytest_resilience.plugin.runs import unfinished_run
+from pytest_resilience.plugin.resumption import OPTION, Course, course_of
 from pytest_resilience.plugin.select import NO_SOAK_TESTS, select
 from pytest_resilience.plugin.signals import Interruptions
 from pytest_resilience.plugin.suite import PytestSuite
 from pytest_resilience.plugin.verdict_reports import Locations, broken_texts, status_of
-from pytest_resilience.plugin.xdist_role import SEED, asked_workers, is_distributed, workerinput
+from pytest_resilience.plugin.xdist_role import asked_workers, is_distributed, workerinput
 from pytest_resilience.report import model
 from pytest_resilience.report.plan import Plan, absent_subjects
 from pytest_resilience.report.plan import lines as plan_lines
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak.candidates import candidates
 from pytest_resilience.soak.criteria import limits_of
+from pytest_resilience.soak.led_run import LedRun
 from pytest_resilience.soak.phases import divide, parse_budgets
 from pytest_resilience.soak.run import SoakRun
+from pytest_resilience.soak.run_setup import RunSetup
 from pytest_resilience.soak.runner import World
-from pytest_resilience.soak.stored_settings import resumed_settings, stored_settings
 from pytest_resilience.store.layout import RunFolder, create_folder, new_test_id
-from pytest_resilience.store.records import Hang, Run
+from pytest_resilience.store.records import Hang
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import format_duration
 
-ONE_PROCESS = "A run is resumed in one process, so --soak-resume goes without -n and --tx. Leave them out."
 PLAN_UNSEEN = "--soak-plan writes to the terminal, which -p no:terminal switches off. Give one of them."
 
 
-def activate(config: pytest.Config, settings: Settings) -> None:
+Run = TypeVar("Run", bound=LedRun)
+
+
+def activate(config: pytest.Config, asked: Settings) -> None:
     """Check what can be checked now, and register the plugin; raise UsageError (exit code 4)."""
     try:
-        resumed = _resumed(config, settings)
-        if resumed:
-            settings = resumed_settings(stored_settings(resumed.run.settings), given(config), resumed.test_id)
-        seed = workerinput(config).get(SEED, settings.seed)
-        settings = replace(settings, seed=secrets.randbelow(2**32) if seed is None else seed)
-        limits_of(settings)
-        divide(settings.duration_seconds or 0.0, parse_budgets(settings.phase_lines))
+        course = course_of(config, asked)
+        limits_of(course.settings)
+        divide(course.settings.duration_seconds or 0.0, parse_budgets(course.settings.phase_lines))
     except ResilienceError as wrong:
         raise pytest.UsageError(str(wrong)) from None
-    config.stash[SETTINGS] = settings
-    config.pluginmanager.register(_plugin(config, settings, resumed), "resilience-soak")
+    config.stash[SETTINGS] = course.settings
+    config.pluginmanager.register(_plugin(config, course), "resilience-soak")
 
 
-@dataclass(frozen=True)
-class Resumed:
-    """The run that is to go on, as its last process left it."""
-
-    folder: RunFolder
-    run: Run
-    elapsed: float
-
-    @property
-    def test_id(self) -> str:
-        return self.folder.test_id
-
-
-def _resumed(config: pytest.Config, settings: Settings) -> Resumed | None:
-    if settings.resume is None or workerinput(config):
-        return None
-    root = config.rootpath / settings.directory
-    folder, data = unfinished_run(root, "--soak-resume", settings.resume)
-    return Resumed(folder, data.run, data.elapsed)
-
-
-def _plugin(config: pytest.Config, settings: Settings, resumed: Resumed | None) -> object:
+def _plugin(config: pytest.Config, course: Course) -> object:
     """Return what this process has to do with the soak: all of it, or its leading or its looping half."""
     if workerinput(config):
         from pytest_resilience.plugin.worker import WorkerPlugin
 
-        return WorkerPlugin(config, settings)
+        return WorkerPlugin(config, course.settings)
     workers = asked_workers(config)
-    if is_distributed(config, settings):
-        if resumed:
-            raise pytest.UsageError(ONE_PROCESS)
+    if is_distributed(config, course.settings):
         from pytest_resilience.plugin.controller import ControllerPlugin
 
-        return ControllerPlugin(config, settings)
-    return SoakPlugin(config, settings, resumed, workers)
+        return ControllerPlugin(config, course)
+    return SoakPlugin(config, course, workers)
 
 
 class SoakPlugin:
@@ -102,10 +80,8 @@ class SoakPlugin:
     `workers` is how many processes the run would have that is only planned here.
     """
 
-    def __init__(
-        self, config: pytest.Config, settings: Settings, resumed: Resumed | None = None, workers: int = 0
-    ) -> None:
-        self._config, self._settings, self._resumed = config, settings, resumed
+    def __init__(self, config: pytest.Config, course: Course, workers: int = 0) -> None:
+        self._config, self._course, self._settings = config, course, course.settings
         self._workers = workers
         self._presentation: Presentation | None = None
         self._signals = Interruptions()
@@ -115,9 +91,9 @@ class SoakPlugin:
         duration = format_duration(self._settings.duration_seconds or 0.0)
         seed, intensity = self._settings.seed, self._settings.intensity
         soak = f"resilience: soak of {duration}, seed {seed}, intensity {intensity}"
-        if self._resumed is None:
+        if (resumed := self._course.resumed) is None:
             return soak
-        return f"{soak}, resumes {self._resumed.test_id} at {format_duration(self._resumed.elapsed)}"
+        return f"{soak}, resumes {resumed.test_id} at {format_duration(resumed.elapsed)}"
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
@@ -177,16 +153,25 @@ class SoakPlugin:
         clock = SystemClock()
         console = Console(self._config, clock)
         news = HookNews(self._config.hook, console.say)
-        rescue = HangRescue(lambda hang: self._end_hung(session, soak, folder, console, hang))
+        rescue = HangRescue(lambda hang: self._end_hung(session, soak, console, hang))
+
+        def between() -> None:
+            console.tick()
+            self._signals.insist()
+            suite.obey_maxfail()
+
+        def make(setup: RunSetup) -> SoakRun:
+            return SoakRun(suite, world, setup, between=between, rescue=rescue)
+
         self._signals.hold()  # a run that has a folder gets a report
-        soak, folder = self._start(suite, world, console, clock, news, rescue)
+        soak = self._start(make, clock, console, news)
         console.look = soak.now
         suite.failures = lambda: 0 if soak.broken else soak.failures_outside
         self._config.pluginmanager.register(rescue, "resilience-hang-rescue")
         self._config.add_cleanup(rescue.stop)
         rescue.start()
         try:
-            interruption = self._run(session, suite, soak, folder, console, news)
+            interruption = self._run(session, suite, soak, console, news)
         except ResilienceError as broken:
             pytest.exit(f"the soak cannot go on: {broken}", returncode=pytest.ExitCode.TESTS_FAILED)
         if interruption is not None:
@@ -197,17 +182,18 @@ class SoakPlugin:
         session: pytest.Session,
         suite: PytestSuite,
         soak: SoakRun,
-        folder: RunFolder,
         console: Console,
         news: HookNews,
     ) -> BaseException | None:
         """Run the soak and report it; return what interrupted it."""
-
-        def conclude(data: RunData, broken: Mapping[str, BaseException]) -> None:
-            texts = broken_texts({**broken, EVENT_HOOK: news.error})
-            self._present(session, folder, data, locations_of(session), texts)
-
-        ending = self._ending = Ending(soak, suite, folder, self._signals, console, conclude)
+        ending = self._ending = Ending(
+            soak,
+            self._signals,
+            console,
+            partial(self._conclude, session, soak.folder, news),
+            halt=(soak.halt, suite.cancel_timeout),
+            tear_down=suite.close,
+        )
         try:
             self._signals.listen()
             with private.loop_shortcuts(session):
@@ -221,6 +207,21 @@ class SoakPlugin:
             self._signals.hold()
         ending.run()
         return ending.wish()
+
+    def _conclude(
+        self,
+        session: pytest.Session,
+        folder: RunFolder,
+        news: HookNews,
+        data: RunData,
+        broken: Mapping[str, BaseException],
+    ) -> None:
+        texts = broken_texts({**broken, EVENT_HOOK: news.error})
+        self._present(session, folder, data, {**texts, **self._broken_elsewhere()})
+
+    def _broken_elsewhere(self) -> Mapping[str, str]:
+        """Return, by the name of what raised, what it raised in other processes."""
+        return {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
@@ -237,9 +238,7 @@ class SoakPlugin:
         if reporter is not None:
             reporter.write_line(f"resilience: {text}")
 
-    def _end_hung(
-        self, session: pytest.Session, soak: SoakRun, folder: RunFolder, console: Console, hang: Hang
-    ) -> None:
+    def _end_hung(self, session: pytest.Session, soak: SoakRun, console: Console, hang: Hang) -> None:
         """Report the soak while the tests' thread hangs; the process ends after it."""
         self._ending = None
         self._signals.hold()
@@ -248,53 +247,41 @@ class SoakPlugin:
         console.end()
         soak.analyse()
         data, _ = soak.close(lambda: None)
-        self._present(session, folder, data, locations_of(session), {})
+        self._present(session, soak.folder, data, {})
         finish_session(session)
 
-    def _start(
-        self,
-        suite: PytestSuite,
-        world: World,
-        console: Console,
-        clock: SystemClock,
-        news: HookNews,
-        rescue: HangRescue,
-    ) -> tuple[SoakRun, RunFolder]:
+    def _start(self, make: Callable[[RunSetup], Run], clock: Clock, console: Console, news: HookNews) -> Run:
+        """Begin a run, or go on with the chosen one; raise UsageError if that is impossible."""
         began = datetime.now(UTC)
-        root = self._config.rootpath / self._settings.directory
 
-        def between() -> None:
-            console.tick()
-            self._signals.insist()
-            suite.obey_maxfail()
+        def made(folder: RunFolder, attempt: int) -> Run:
+            settings, command = self._settings, self._command()
+            return make(RunSetup(settings, folder, clock, began, command, console.say, news.tell, attempt))
 
         try:
-            folder = (
-                self._resumed.folder
-                if self._resumed
-                else create_folder(root, new_test_id(began, secrets.token_hex(2)))
-            )
-            soak = SoakRun(
-                suite,
-                world,
-                self._settings,
-                folder,
-                clock=clock,
-                began=began,
-                command=self._command(),
-                say=console.say,
-                between=between,
-                tell=news.tell,
-                rescue=rescue,
-                resume=self._resumed is not None,
-            )
+            return self._resume_or_begin(made, began)
         except ResilienceError as wrong:
             raise pytest.UsageError(str(wrong)) from None
-        return soak, folder
+
+    def _resume_or_begin(self, made: Callable[[RunFolder, int], Run], began: datetime) -> Run:
+        why_new, resumed = self._course.why_new, self._course.resumed
+        if resumed is not None:
+            try:
+                return made(resumed.folder, resumed.attempt)
+            except RunChangedError as changed:
+                if self._settings.resume != AUTO:
+                    raise
+                why_new = changed.fact
+        root = self._config.rootpath / self._settings.directory
+        run = made(create_folder(root, new_test_id(began, secrets.token_hex(2))), 1)
+        if why_new:
+            run.note(f"{OPTION}={AUTO} found no run to go on with, so a new one begins: {why_new}")
+        return run
 
     def _command(self) -> str:
-        """Return the command that repeats this run."""
-        given = [str(argument) for argument in self._config.invocation_params.args]
+        """Return the command that repeats this run, as a new one."""
+        words = (str(argument) for argument in self._config.invocation_params.args)
+        given = [word for word in words if not word.startswith(OPTION)]
         seed = f"--resilience-seed={self._settings.seed}"
         seeded = any(argument.startswith("--resilience-seed") for argument in given)
         return shlex.join(["pytest", *given, *([] if seeded else [seed])])
@@ -304,12 +291,15 @@ class SoakPlugin:
         session: pytest.Session,
         folder: RunFolder,
         data: RunData,
-        locations: Locations,
         broken: Mapping[str, str],
     ) -> None:
         self._presentation = Presentation(model.build(data), folder)
         self._config.option.maxfail = 0  # it counts failures of iterations, not of criteria
-        self._presentation.tell(session, locations, broken)
+        self._presentation.tell(session, self._locations(session), broken)
+
+    def _locations(self, session: pytest.Session) -> Locations:
+        """Return the places of the tests."""
+        return {item.nodeid: item.location for item in session.items}
 
     def _show_plan(self, suite: PytestSuite, world: World) -> None:
         settings = self._settings
@@ -334,8 +324,3 @@ class SoakPlugin:
             raise pytest.UsageError(PLAN_UNSEEN)
         for line in plan_lines(plan):
             reporter.write_line(line)
-
-
-def locations_of(session: pytest.Session) -> Locations:
-    """Return the places of the tests."""
-    return {item.nodeid: item.location for item in session.items}

@@ -7,7 +7,7 @@ import pytest
 
 from pytest_resilience.settings import Settings
 
-CHANNEL, SEED = "resilience_channel", "resilience_seed"
+CHANNEL, SETTINGS_OF_THE_RUN = "resilience_channel", "resilience_settings"
 """What the controller puts into `workerinput`."""
 
 

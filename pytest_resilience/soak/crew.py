@@ -17,10 +17,12 @@ from pytest_resilience.soak.crew_sums import (
     whole_seams,
 )
 from pytest_resilience.soak.crew_tasks import Tasks
+from pytest_resilience.soak.legacy import Estate
 from pytest_resilience.soak.link import Handler
 from pytest_resilience.soak.member import Member, Port, Standing
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.orders import Orders
+from pytest_resilience.soak.resume import Past
 from pytest_resilience.soak.roster import Roster, silence
 from pytest_resilience.store.codec import KINDS
 from pytest_resilience.store.records import Failure, Tally
@@ -29,6 +31,9 @@ from pytest_resilience.units import format_duration
 REFUSALS = (messages.USAGE, messages.DECLARATION, messages.COLLECTION)
 OWNED = (Tally, Failure, Sample, EventMetrics, Observer)
 """Records that must not be mixed with those of other workers."""
+
+EARLIER = ""
+"""Stands for all workers of the attempts before, where those of this one have their names."""
 
 STOPPERS = (messages.INTERRUPTED, messages.EXIT, messages.FAILED, messages.BROKEN)
 
@@ -64,9 +69,12 @@ class Crew:
         self._handler: Handler = self._early.append
         self._phase: messages.EnterPhase | None = None
         self._watching = self._stopped = False
+        self._past: Past | None = None
+        self._estate = Estate()
         self._progress: dict[str, messages.Progress] = {}
         self._seams: list[Seam] = []
         self._unburied: list[Member] = []
+        self._buried: list[Member] = []
         self._whole: messages.Declared | None = None
         self.roster = Roster(clock.now, mode, note)
         self._tasks = Tasks(self.roster)
@@ -92,9 +100,13 @@ class Crew:
         with self._lock:
             self.roster.add(name, port)
 
-    def begin(self, origin: float) -> None:
-        """Let the run begin, now, for all that are ready."""
+    def begin(self, origin: float, past: Past | None = None) -> None:
+        """Let the run begin, or go on behind its past, now, for all that are ready."""
         with self._commanding:
+            if past is not None:
+                self._past, self._estate = past, Estate(past.data)
+                self.roster.attempt = past.attempt.number
+                self._progress[EARLIER] = past.progress
             self._origin = origin
             self._begin_ready()
 
@@ -136,7 +148,7 @@ class Crew:
         member.began_at = self.now()
         member.head_start = self._rounds()
         self._emit(self.roster.enrol(member, member.began_at))
-        self._orders.give([member], messages.Begin(self.now()))
+        self._orders.give([member], self._beginning(member))
         for command in (self._phase, messages.WatchSeams(active=True) if self._watching else None):
             if command is not None:
                 self._orders.give([member], command)
@@ -148,8 +160,18 @@ class Crew:
                 member.standing = Standing.LOOPING
         self._orders.give([member], messages.Loop(), wait=False)
 
+    def _beginning(self, member: Member) -> messages.Begin:
+        """Return what a worker takes over; while nobody has declared anything, a resumed run is tried out."""
+        with self._lock:
+            trial = self._past is not None and self._whole is None
+            left = self._estate.legacy(member.head_start, trial=trial)
+            return messages.Begin(
+                self.now(), left.trial, left.rounds_drawn, left.baseline, left.normal_seconds, left.injected
+            )
+
     def _rounds(self) -> int:
-        return min((member.rounds for member in self.roster.standing(Standing.LOOPING)), default=0)
+        before = self._past.attempt.rounds if self._past else 0
+        return min((member.rounds for member in self.roster.standing(Standing.LOOPING)), default=before)
 
     def gone(self, name: str) -> None:
         """The connection to a worker has ended; once more changes nothing."""
@@ -166,14 +188,17 @@ class Crew:
             self._declare()
 
     def _bury(self) -> None:
-        """Record the crashes, and what caused them."""
+        """Tell the crashes, and what caused them; they are recorded once the run has begun."""
         while self._unburied:
             member = self._unburied.pop(0)
             refusal = member.ended.text if member.ended else ""
-            reason = member.blame or refusal or self._cause_of(member)
+            member.blame = member.blame or refusal or self._cause_of(member)
+            self._note(f"worker {member.name} crashed: {member.blame}")
+            self._buried.append(member)
+        while self._buried and self._origin is not None:
+            member = self._buried.pop(0)
             with self._lock:
-                self._emit(self.roster.strike(member, self.now(), "crashed", reason))
-            self._note(f"worker {member.name} crashed: {reason}")
+                self._emit(self.roster.strike(member, self.now(), "crashed", member.blame))
 
     def _end(self, member: Member, blame: str) -> None:
         """End a worker that is of no use any more."""
@@ -243,6 +268,7 @@ class Crew:
         with self._lock:
             seams, self._seams = self._seams, []
             for seam in whole_seams(seams):
+                self._estate.take(seam)
                 self._emit(seam)
 
     def _begin_task(self, command: Message) -> None:
@@ -275,7 +301,10 @@ class Crew:
         elif isinstance(record, ChaosEvent):
             self._faults.take(member.name, record)
         elif isinstance(record, OWNED):
-            self._emit(replace(record, worker=member.name))
+            owned = replace(record, worker=member.name)
+            if isinstance(owned, Tally):
+                self._estate.take(owned)
+            self._emit(owned)
         else:
             self._emit(record)
 

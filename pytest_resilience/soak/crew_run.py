@@ -1,14 +1,10 @@
 """The leading half of a distributed soak: the run is kept here, the tests are looped by a crew of workers."""
 
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Iterable
 
-from pytest_resilience.clock import Clock
-from pytest_resilience.settings import Settings
 from pytest_resilience.soak.crew import Crew
 from pytest_resilience.soak.led_run import LedRun
-from pytest_resilience.soak.news import Tell
-from pytest_resilience.store.layout import RunFolder
+from pytest_resilience.soak.run_setup import RunSetup
 from pytest_resilience.store.records import SoakTest
 
 LAST_WORD_SECONDS = 15.0
@@ -20,32 +16,14 @@ DESERTED = "no worker is left: all have crashed, and pytest-xdist starts no more
 class CrewRun(LedRun):
     """A soak that `crew` loops. Call `start`; when the workers have ended, `stop`, `analyse` and `close`."""
 
-    def __init__(
-        self,
-        crew: Crew,
-        tests: Iterable[SoakTest],
-        settings: Settings,
-        folder: RunFolder,
-        *,
-        clock: Clock,
-        began: datetime,
-        command: str,
-        say: Callable[[str], None],
-        tell: Tell = lambda event, change: None,
-    ) -> None:
-        super().__init__(
-            crew, tests, settings, folder, clock=clock, began=began, command=command, say=say, tell=tell
-        )
+    def __init__(self, crew: Crew, tests: Iterable[SoakTest], setup: RunSetup) -> None:
+        super().__init__(crew, tests, setup)
         self._crew = crew
         self._deserted = ""
 
-    def note(self, text: str) -> None:
-        """Show a line to the user and keep it in the run's log."""
-        self._conductor.note(text)
-
     def start(self) -> None:
         """Let the workers begin to loop, and lead them on a thread."""
-        self._crew.begin(self._origin)
+        self._crew.begin(self._origin, self._past)
         self._leader.start()
 
     @property

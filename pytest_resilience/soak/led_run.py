@@ -9,7 +9,6 @@ from datetime import datetime
 
 from pytest_resilience._version import __version__
 from pytest_resilience.chaos.records import ChaosEvent, Seam
-from pytest_resilience.clock import Clock
 from pytest_resilience.errors import StoreError
 from pytest_resilience.memory.records import Observer
 from pytest_resilience.settings import Settings
@@ -21,11 +20,19 @@ from pytest_resilience.soak.link import Link
 from pytest_resilience.soak.live import Now
 from pytest_resilience.soak.memory_evidence import leaks
 from pytest_resilience.soak.messages import Message
-from pytest_resilience.soak.news import News, Tell
+from pytest_resilience.soak.news import News
 from pytest_resilience.soak.pacing import Load, rounds_wanted
 from pytest_resilience.soak.phases import PhaseName, divide, parse_budgets
 from pytest_resilience.soak.pulse import Pulse
-from pytest_resilience.soak.resume import Past, begin, carry_on, check_tests, check_unfinished
+from pytest_resilience.soak.resume import (
+    Past,
+    begin,
+    carry_on,
+    check_attempt,
+    check_tests,
+    check_unfinished,
+)
+from pytest_resilience.soak.run_setup import RunSetup
 from pytest_resilience.soak.watchdog import STILL_HANGING
 from pytest_resilience.store.codec import KINDS
 from pytest_resilience.store.layout import RunFolder
@@ -35,6 +42,7 @@ from pytest_resilience.store.records import Attempt, Hang, Record, Run, SoakTest
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.store.run_store import RunStore
 from pytest_resilience.units import format_duration
+from pytest_resilience.workers import MAIN
 
 SWITCHES = {
     PhaseName.CHAOS: "enable_chaos_testing",
@@ -47,48 +55,29 @@ MOST_HANGS_WITH_STACKS = 10
 
 
 class LedRun:
-    """The leading half of a soak of `tests`, kept in `folder`; who loops them is behind `link`.
+    """The leading half of a soak of `tests`; who loops them is behind `link`.
 
-    Once they have been run, call `analyse`, then `close`.
-
-    Args:
-        settings: with a duration and a seed.
-        began: the date and time, with its zone.
-        command: repeats the run.
-        say: shows the user a line; may be called on any thread.
-        tell: told of each change of an event, on the thread of who calls `tell_news`.
-        resume: go on with the run that `folder` holds; the settings are those that it was begun with.
+    Once they have been run, call `analyse`, then `close`. News of events are told to who calls `tell_news`.
 
     Raises:
+        RunChangedError: the run to be resumed is not that of these tests.
         StoreError: the record cannot be made, another process has it, or the run cannot be resumed.
     """
 
-    def __init__(
-        self,
-        link: Link,
-        tests: Iterable[SoakTest],
-        settings: Settings,
-        folder: RunFolder,
-        *,
-        clock: Clock,
-        began: datetime,
-        command: str,
-        say: Callable[[str], None],
-        tell: Tell = lambda event, change: None,
-        resume: bool = False,
-    ) -> None:
-        self._hangs, self._tests, self._news = 0, tuple(tests), News(tell)
-        self._settings, self._folder, self._clock = settings, folder, clock
+    def __init__(self, link: Link, tests: Iterable[SoakTest], setup: RunSetup) -> None:
+        self._hangs, self._tests, self._news = 0, tuple(tests), News(setup.tell)
+        self._settings, self._folder, self._clock = setup.settings, setup.folder, setup.clock
+        settings, clock = setup.settings, setup.clock
         self._load = Load.read(settings.rate, settings.think_time)
         self._limits, self._off = limits_of(settings), switched_off(settings)
         with ExitStack() as undo:
-            undo.enter_context(RunLock(folder.lock))
-            self._past = self._read_past(began) if resume else None
+            undo.enter_context(RunLock(setup.folder.lock))
+            self._past = self._read_past(setup) if setup.attempt > 1 else None
             self._origin = clock.now() - (self._past.elapsed if self._past else 0.0)
-            self._store = self._open_store(began, command)
+            self._store = self._open_store(setup)
             undo.callback(self._is_recorded)
             self._undo = undo.pop_all()
-        self._conductor = self._make_conductor(link, say)
+        self._conductor = self._make_conductor(link, setup.say)
         watch = self._make_watch()
         self._leader = Leader(self._conductor, clock, lambda: self._store.trouble or watch(), self._beat)
         self._pulse = self._make_pulse()
@@ -96,20 +85,21 @@ class LedRun:
         if self._store.warning:
             self._conductor.note(self._store.warning)
 
-    def _read_past(self, began: datetime) -> Past:
+    def _read_past(self, setup: RunSetup) -> Past:
         data = read(self._folder.database)
         check_unfinished(data.run)
+        check_attempt(data, setup.attempt)
         check_tests(data, [one.test for one in self._tests])
-        return carry_on(data, began)
+        return carry_on(data, setup.began)
 
-    def _open_store(self, began: datetime, command: str) -> RunStore:
+    def _open_store(self, setup: RunSetup) -> RunStore:
         """Open the record; whoever reads it from now on finds a run."""
         database, log, past = self._folder.database, self._folder.log, self._past
         if past is not None:
             self._run, self._attempt = past.data.run, past.attempt
             return RunStore(database, log, first=past.records, forget=past.forgotten)
-        self._run = describe(self._settings, self._folder.test_id, began, command)
-        first = begin(self._run, self._tests, began)
+        self._run = describe(self._settings, self._folder.test_id, setup.began, setup.command)
+        first = begin(self._run, self._tests, setup.began)
         self._attempt = next(record for record in first if isinstance(record, Attempt))
         return RunStore(database, log, first=first)
 
@@ -120,7 +110,7 @@ class LedRun:
             lambda: self._conductor.state.progress,
             self._observers,
             self._put,
-            self._past.data.observers if self._past else (),
+            [one for one in self._past.data.observers if one.worker == MAIN] if self._past else (),
         )
 
     def _beat(self) -> None:
@@ -194,6 +184,14 @@ class LedRun:
             fault=", ".join(f"{event.scenario} on {event.service}" for event in state.active()),
             rss=state.rss,
         )
+
+    @property
+    def folder(self) -> RunFolder:
+        return self._folder
+
+    def note(self, text: str) -> None:
+        """Show a line to the user and keep it in the run's log."""
+        self._conductor.note(text)
 
     @property
     def failures_outside(self) -> int:

@@ -7,37 +7,43 @@ from pytest_resilience.memory.detect import LeakVerdict, judge
 from pytest_resilience.memory.growth import Growth, measure
 from pytest_resilience.memory.records import Leak, Observer, Sample
 from pytest_resilience.soak.evidence import Evidence, Finding, Missing, heading, known, place
-from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.stretches import memory_stretch
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import format_bytes, format_duration
 from pytest_resilience.workers import MAIN
 
 
-def _samples(data: RunData) -> dict[str, list[Sample]]:
-    """Return the samples of each worker, each by itself: they are different processes."""
+def _samples(data: RunData, attempt: int) -> dict[str, list[Sample]]:
+    """Return the samples of each worker of an attempt, each by itself: they are different processes."""
+    others = {one.name for one in data.workers if one.attempt != attempt}
+    if any(one.attempt == attempt for one in data.workers):
+        others.add(MAIN)
     by_worker: dict[str, list[Sample]] = {}
     for sample in data.samples:
-        by_worker.setdefault(sample.worker, []).append(sample)
+        if sample.worker not in others:
+            by_worker.setdefault(sample.worker, []).append(sample)
     return by_worker or {MAIN: []}
 
 
 def growths(data: RunData) -> dict[str, Growth]:
     """Measure how much memory each worker grew from the baseline to the end of the memory soak.
 
-    Within one process each: see stretches.
+    Within one process each, in the attempt that looped longest: see stretches.
     """
     stretch = memory_stretch(data)
     return {
         worker: measure(samples, stretch.baseline, stretch.memory)
-        for worker, samples in _samples(data).items()
+        for worker, samples in _samples(data, stretch.attempt).items()
     }
 
 
 def leak_verdicts(data: RunData) -> dict[str, LeakVerdict]:
     """Let the leak detector judge the memory soak in each worker, or what one process looped of it."""
-    window = memory_stretch(data).memory
-    return {worker: judge(samples if window else (), window) for worker, samples in _samples(data).items()}
+    stretch = memory_stretch(data)
+    return {
+        worker: judge(samples if stretch.memory else (), stretch.memory)
+        for worker, samples in _samples(data, stretch.attempt).items()
+    }
 
 
 def leaks(data: RunData) -> list[Leak]:
@@ -101,9 +107,9 @@ def _leak(worker: str, verdict: LeakVerdict, part: str) -> Finding:
 
 
 def _was_there(data: RunData, name: str) -> bool:
-    """Tell whether a worker looped during all of the memory soak."""
+    """Tell whether a worker looped during all that is judged of the memory soak."""
     worker = next((one for one in data.workers if one.name == name), None)
-    window = data.window(PhaseName.MEMORY)
+    window = memory_stretch(data).memory
     if worker is None or window is None:
         return True
     return worker.status != "crashed" and worker.joined_at <= window[0]

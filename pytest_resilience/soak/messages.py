@@ -81,9 +81,14 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The run is `at` seconds old; be ready for commands."""
+    """The run is `at` seconds old; be ready for commands. The rest is what it takes over: see Legacy."""
 
     at: float
+    trial: bool = False
+    rounds_drawn: int = 0
+    baseline: tuple[tuple[str, str], ...] = ()
+    normal_seconds: tuple[tuple[str, str, float], ...] = ()
+    injected: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pytest_resilience.chaos.records import ChaosEvent, NotRun, Seam
-from pytest_resilience.errors import StoreError
+from pytest_resilience.errors import RunChangedError, StoreError
 from pytest_resilience.memory.records import Leak
+from pytest_resilience.soak import messages
 from pytest_resilience.soak.chaos_phase import ChaosPast, chaos_past
+from pytest_resilience.soak.legacy import Legacy, legacy_of
 from pytest_resilience.soak.phases import PhaseName
-from pytest_resilience.store.records import Attempt, Phase, Record, Run, SoakTest, Verdict
+from pytest_resilience.soak.tallies import merged
+from pytest_resilience.store.records import Attempt, Phase, Record, Run, SoakTest, Verdict, Worker
 from pytest_resilience.store.run_data import RunData
+from pytest_resilience.workers import MAIN
 
 UNFINISHED = ("running", "interrupted")
 CUT = "the process of the run ended"
@@ -33,14 +37,28 @@ class Past:
         return self.attempt.began
 
     @property
-    def rounds_drawn(self) -> int:
-        """Return how many orders of tests were drawn; the run began with a round in the tests' own order."""
-        return max(0, self.attempt.rounds - 1)
+    def legacy(self) -> Legacy:
+        """Return what the one process takes over that resumes the run by itself."""
+        return legacy_of(self.data, self.attempt.rounds, self.attempt.longest_round, MAIN)
+
+    @property
+    def progress(self) -> messages.Progress:
+        """Return how far the processes before have come, all together."""
+        tallies = self.data.tallies
+        failures = sum(one.failures for one in tallies)
+        return messages.Progress(
+            at=self.elapsed,
+            iterations=sum(one.iterations for one in tallies),
+            rounds=self.attempt.rounds,
+            failures=failures,
+            failures_outside=failures - sum(one.failures_in_faults for one in tallies),
+            longest_round=self.attempt.longest_round,
+        )
 
     @property
     def records(self) -> Sequence[Record]:
         """Return what has to be in the file before the run goes on."""
-        return (self.data.run, self.attempt, *self.data.phases, *self.data.events)
+        return (self.data.run, self.attempt, *self.data.phases, *self.data.events, *self.data.workers)
 
     @property
     def forgotten(self) -> Sequence[type[Record]]:
@@ -50,7 +68,8 @@ class Past:
     @property
     def unreached(self) -> list[Seam]:
         """Return the seams that the baseline never reached; none if it was short or is not over."""
-        rounds = [one.iterations for one in self.data.tallies if one.phase == PhaseName.BASELINE]
+        tallies = merged(one for one in self.data.tallies if one.phase == PhaseName.BASELINE)
+        rounds = [one.iterations for one in tallies]
         if not self._is_over(PhaseName.BASELINE) or min(rounds, default=0) < 2:
             return []
         return [seam for seam in self.data.seams if not seam.reached]
@@ -80,12 +99,13 @@ def carry_on(data: RunData, now: datetime) -> Past:
     """Close what was under way when the last process ended, at its last sign of life."""
     at = max(data.elapsed, data.last_sign)
     last = max(data.attempts, key=lambda attempt: attempt.number)
-    attempt = Attempt(last.number + 1, stamp(now), at, at, last.rounds, last.longest_round)
+    attempt = Attempt(next_attempt(data), stamp(now), at, at, last.rounds, last.longest_round)
     closed = replace(
         data,
         run=replace(data.run, status="running", reason="", ended=None),
         phases=tuple(_reopened(phase, at) for phase in data.phases),
         events=tuple(_closed(event, at) for event in data.events),
+        workers=tuple(_left(worker, at) for worker in data.workers),
         verdicts=(),
         leaks=(),
     )
@@ -110,17 +130,29 @@ def check_unfinished(run: Run) -> None:
     raise StoreError(f"{run.test_id} cannot be resumed: it is {run.status}{why}. Begin a new run; {report}")
 
 
+def next_attempt(data: RunData) -> int:
+    """Return the number of the attempt that would resume a run."""
+    return max(attempt.number for attempt in data.attempts) + 1
+
+
+def check_attempt(data: RunData, number: int) -> None:
+    """Raise StoreError if another process has resumed the run meanwhile."""
+    if next_attempt(data) != number:
+        raise StoreError(f"{data.run.test_id} was resumed by another process just now. Resume it again.")
+
+
 def check_tests(data: RunData, tests: Collection[str]) -> None:
-    """Raise StoreError if the soak tests are not those that the run was begun with."""
+    """Raise RunChangedError if the soak tests are not those that the run was begun with."""
     before, now = {one.test for one in data.soak_tests}, set(tests)
     if before == now:
         return
     changes = [f"{name} is new" for name in sorted(now - before)]
     changes += [f"{name} is missing" for name in sorted(before - now)]
     more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
-    raise StoreError(
+    raise RunChangedError(
         f"{data.run.test_id} cannot be resumed: its soak tests have changed "
-        f"({'; '.join(changes[:3])}{more}). Select the same tests, or begin a new run."
+        f"({'; '.join(changes[:3])}{more}).",
+        "Select the same tests, or begin a new run.",
     )
 
 
@@ -130,6 +162,11 @@ def _reopened(phase: Phase, at: float) -> Phase:
     if phase.status != "running":
         return phase
     return replace(phase, status="cut", ended=at, reason=CUT)
+
+
+def _left(worker: Worker, at: float) -> Worker:
+    """Let a worker be over that nobody saw end: without the process that leads it, it ends by itself."""
+    return replace(worker, status="ended", ended_at=at, reason=CUT) if worker.status == "running" else worker
 
 
 def _closed(event: ChaosEvent, at: float) -> ChaosEvent:

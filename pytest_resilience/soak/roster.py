@@ -20,10 +20,14 @@ JOIN_SECONDS = 30.0
 
 
 class Roster:
-    """All workers there ever were; `now` is the leader's clock, `mode` how pytest-xdist distributes."""
+    """All workers there ever were in this `attempt`.
+
+    `now` is the leader's clock, `mode` how pytest-xdist distributes.
+    """
 
     def __init__(self, now: Callable[[], float], mode: str, note: Callable[[str], None]) -> None:
         self._now, self._mode, self._note = now, mode, note
+        self.attempt = 1
         self._members: dict[str, Member] = {}
         self._vacant: deque[str] = deque()
         self._shared = mode not in GROUP_OF
@@ -114,7 +118,13 @@ class Roster:
         joined = member.joined
         assert joined is not None
         member.record = Worker(
-            member.name, joined.machine, joined.pid, joined.python, at, replaces=member.replaces
+            member.name,
+            joined.machine,
+            joined.pid,
+            joined.python,
+            at,
+            replaces=member.replaces,
+            attempt=self.attempt,
         )
         return member.record
 
@@ -122,7 +132,9 @@ class Roster:
         """Return the record of a worker that has left; one that never looped gets its first."""
         joined = member.joined
         machine, pid, python = (joined.machine, joined.pid, joined.python) if joined else ("", 0, "")
-        known = member.record or Worker(member.name, machine, pid, python, at, replaces=member.replaces)
+        known = member.record or Worker(
+            member.name, machine, pid, python, at, replaces=member.replaces, attempt=self.attempt
+        )
         member.record = replace(known, status=status, ended_at=at, reason=reason, stacks=member.stacks)
         return member.record
 

@@ -4,7 +4,6 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import datetime
 
 from pytest_resilience.clock import Clock
 from pytest_resilience.errors import ResilienceError
@@ -14,11 +13,10 @@ from pytest_resilience.settings import Settings
 from pytest_resilience.soak.led_run import LedRun
 from pytest_resilience.soak.link import Link, Loopback
 from pytest_resilience.soak.live import Now
-from pytest_resilience.soak.news import Tell
+from pytest_resilience.soak.run_setup import RunSetup
 from pytest_resilience.soak.runner import Runner, Suite, World
 from pytest_resilience.soak.tasks import soak_tasks
 from pytest_resilience.soak.watchdog import Rescue, Watchdog
-from pytest_resilience.store.layout import RunFolder
 from pytest_resilience.store.records import Hang, SoakTest
 
 
@@ -30,48 +28,28 @@ class SoakRun(LedRun):
     Args:
         between: called between two iterations, on the tests' thread.
         rescue: ends an iteration that hangs; without it none is watched.
-        others: see LedRun; `tell` is called on the tests' thread too.
     """
 
     def __init__(
         self,
         suite: Suite,
         world: World,
-        settings: Settings,
-        folder: RunFolder,
+        setup: RunSetup,
         *,
-        clock: Clock,
-        began: datetime,
-        command: str,
-        say: Callable[[str], None],
         between: Callable[[], None],
-        tell: Tell = lambda event, change: None,
         rescue: Rescue | None = None,
-        resume: bool = False,
     ) -> None:
         runner_end, conductor_end = Loopback.pair()
-        super().__init__(
-            conductor_end,
-            [world.marks.get(test, SoakTest(test)) for test in suite.tests],
-            settings,
-            folder,
-            clock=clock,
-            began=began,
-            command=command,
-            say=say,
-            tell=tell,
-            resume=resume,
-        )
+        tests = [world.marks.get(test, SoakTest(test)) for test in suite.tests]
+        super().__init__(conductor_end, tests, setup)
         self._runner = self._make_runner(runner_end, suite, world, between)
         self._sampler = (
-            sampler_of(self._runner, runner_end, settings, clock, self._origin)
-            if settings.enable_memory_monitoring
+            sampler_of(self._runner, runner_end, setup.settings, setup.clock, self._origin)
+            if setup.settings.enable_memory_monitoring
             else None
         )
         self._runner.memory = self._sampler
         self._runner.watchdog = self._make_watchdog(rescue, runner_end) if rescue else None
-        if self._past and world.chaos:
-            world.chaos.carry_on(self._past.data.seams, self._past.data.events)
 
     def _make_runner(self, link: Loopback, suite: Suite, world: World, between: Callable[[], None]) -> Runner:
         seed = self._run.seed
@@ -87,7 +65,7 @@ class SoakRun(LedRun):
             clock=self._clock,
             origin=self._origin,
             seed=seed,
-            past=self._past,
+            legacy=self._past.legacy if self._past else None,
             tasks=soak_tasks(self._clock, seed),
             between=rest,
             load=self._load,

@@ -13,19 +13,18 @@ from pytest_resilience.services import Service
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.candidates import candidates
 from pytest_resilience.soak.checkpoints import Checkpoints
+from pytest_resilience.soak.legacy import Legacy
 from pytest_resilience.soak.link import Link
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.outcome import Outcome, Status
 from pytest_resilience.soak.pacing import NO_LIMIT, Load, Pacer
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.recovery import RecoveryWatch, latency_limit
-from pytest_resilience.soak.resume import Past
 from pytest_resilience.soak.rounds import Rounds
 from pytest_resilience.soak.telemetry import Telemetry
 from pytest_resilience.soak.watchdog import HungIteration, Iteration, Watchdog
 from pytest_resilience.soak.windows import EventWindows
 from pytest_resilience.store.records import Hang, SoakTest
-from pytest_resilience.workers import MAIN
 
 FLUSH_SECONDS = 0.25
 SOON_SECONDS = 1e-6
@@ -71,7 +70,7 @@ class Runner:
 
     Args:
         origin: what the clock showed when the run began.
-        past: what a run that is resumed has behind it.
+        legacy: what it takes over from processes that looped before it.
         tasks: what to do for a command that pauses the suite.
         between: called between two iterations.
         load: how many iterations are asked for.
@@ -87,7 +86,7 @@ class Runner:
         clock: Clock,
         origin: float,
         seed: int,
-        past: Past | None = None,
+        legacy: Legacy | None = None,
         tasks: Mapping[str, Task],
         between: Callable[[], None],
         load: Load = NO_LIMIT,
@@ -98,32 +97,31 @@ class Runner:
         self._suite, self._world, self._link = suite, world, link
         self._clock, self._origin = clock, origin
         self._between, self._tasks = between, tasks
-        self._past = past
+        legacy = legacy or Legacy()
+        self._trial = legacy.trial
         weights = {test: mark.weight for test, mark in world.marks.items()}
-        self._rounds = Rounds(suite.tests, seed, weights, begin=past.rounds_drawn if past else 0)
+        self._rounds = Rounds(suite.tests, seed, weights, begin=legacy.rounds_drawn)
         self._survived = {test: mark.survived for test, mark in world.marks.items()}
         self._pacer = Pacer(load, share=rate_share, seed=seed) if load != NO_LIMIT else None
         self._windows = EventWindows()
         self._telemetry = Telemetry(self.owner)
         self._phase: str = PhaseName.INITIALIZATION
-        self._stopping = threading.Event()
+        self._stopping, self._entered = threading.Event(), threading.Event()
         self._seams: Watch | None = None
         self._injections: dict[str, Injection] = {}
         self._recovering: dict[str, RecoveryWatch] = {}
         self._overlapped: set[str] = set()
         self._task: Message | None = None
         self._checkpoints = Checkpoints()
-        self._next_flush = self._longest_round = self._longest_calm_round = 0.0
-        self._completed_rounds = 0
-        if past:
-            self._restore(past)
+        self._next_flush = self._longest_calm_round = 0.0
+        self._take_over(legacy)
         link.attach(self.receive)
 
-    def _restore(self, past: Past) -> None:
-        own = [one for one in past.data.tallies if one.worker == MAIN]
-        self._telemetry.restore(own, [one for one in past.data.failures if one.worker == MAIN])
-        self._completed_rounds = past.attempt.rounds
-        self._longest_round = past.attempt.longest_round
+    def _take_over(self, legacy: Legacy) -> None:
+        self._telemetry.restore(legacy)
+        self._completed_rounds, self._longest_round = legacy.rounds, legacy.longest_round
+        if self._world.chaos:
+            self._world.chaos.carry_on(legacy.normal_seconds, legacy.injected)
 
     @property
     def phase(self) -> str:
@@ -148,11 +146,13 @@ class Runner:
     def run(self) -> None:
         """Loop until told to stop."""
         order, upcoming = list(self._suite.tests), self._rounds.next()
-        if self._past is None:
-            self._round(order, upcoming[0])
-        else:
+        if self._trial:
             self._try_out(order, upcoming[0])
+        else:
+            self._round(order, upcoming[0])
         self._link.send(self._declared())
+        if self._trial:  # others may still be trying out their tests: nothing counts before the run goes on
+            self._wait_for(self._entered)
         while not self._stopping.is_set():
             order, upcoming = upcoming, self._rounds.next()
             self._round(order, upcoming[0])
@@ -193,11 +193,11 @@ class Runner:
             if outcome.status is Status.FAILED:
                 how = f"fails at once in the process that is to resume the run ({outcome.crash})"
                 self._link.send(messages.Broken(test, how))
-                self._wait_for_the_end()
+                self._wait_for(self._stopping)
             self._between()
 
-    def _wait_for_the_end(self) -> None:
-        while not self._clock.wait(self._stopping, FLUSH_SECONDS):
+    def _wait_for(self, event: threading.Event) -> None:
+        while not (self._stopping.is_set() or self._clock.wait(event, FLUSH_SECONDS)):
             self._between()
 
     # The loop
@@ -342,6 +342,7 @@ class Runner:
             case messages.EnterPhase(phase):
                 self._checkpoints.plan(self._now(), command.checkpoint_seconds, command.due)
                 self._phase = phase
+                self._entered.set()
             case messages.WatchSeams(active):
                 self._watch_seams(active)
             case messages.Inject():
@@ -413,5 +414,5 @@ class Runner:
 
     def _limits(self) -> Mapping[str, float]:
         """Return the longest latency of each test in the steady state; a test without a baseline has none."""
-        baselines = {test: self._telemetry.latency(test, PhaseName.BASELINE) for test in self._suite.tests}
+        baselines = {test: self._telemetry.baseline(test) for test in self._suite.tests}
         return {test: latency_limit(baseline) for test, baseline in baselines.items() if baseline.count}

@@ -18,33 +18,34 @@ WARM = 0.75
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """The windows (run seconds) that are compared, of one process.
+    """The windows (run seconds) that are compared, in processes of `attempt`, each by itself.
 
     `part` says how much of the memory soak that is, if not all of it; `own` that it is its own baseline.
     """
 
     baseline: Window | None
     memory: Window | None
+    attempt: int = 1
     part: str = ""
     own: str = ""
 
 
 def memory_stretch(data: RunData) -> Stretch:
-    """Return the longest part of the memory soak that one process ran, and the baseline that it has.
+    """Return the longest part of the memory soak that one attempt ran, and the baseline that it has.
 
-    A process that was started after the baseline is compared with its own beginning.
+    Processes that were started after the baseline are compared with their own beginning.
     """
     baseline, memory = data.window(PhaseName.BASELINE), data.window(PhaseName.MEMORY)
     if memory is None or len(data.attempts) < 2:
         return Stretch(baseline, memory)
-    process, part = max(_parts(data, memory), key=lambda pair: _length(pair[1]))
+    number, process, part = max(_parts(data, memory), key=lambda one: _length(one[2]))
     share = "" if part == memory else _share(part, memory)
     if baseline is None or process[0] <= baseline[1] - BASELINE_SHARE * _length(baseline):
-        return Stretch(baseline, part, share)
+        return Stretch(baseline, part, number, share)
     beginning = min(_length(baseline), MOST_AS_BASELINE * (part[1] - process[0]))
     end = process[0] + beginning
     own = (end - WARM / BASELINE_SHARE * beginning, end)  # of a baseline its last quarter counts
-    return Stretch(own, (max(part[0], end), part[1]), share, OWN)
+    return Stretch(own, (max(part[0], end), part[1]), number, share, OWN)
 
 
 def _share(part: Window, memory: Window) -> str:
@@ -52,11 +53,14 @@ def _share(part: Window, memory: Window) -> str:
     return f"judged in the process that looped longest, {looped} of {whole}"
 
 
-def _parts(data: RunData, window: Window) -> list[tuple[Window, Window]]:
-    """Return each process, and its part of the window."""
-    begins = [attempt.began for attempt in sorted(data.attempts, key=lambda attempt: attempt.number)]
-    processes = zip(begins, [*begins[1:], max(begins[-1], window[1])], strict=True)
-    return [((start, end), (max(start, window[0]), min(end, window[1]))) for start, end in processes]
+def _parts(data: RunData, window: Window) -> list[tuple[int, Window, Window]]:
+    """Return each attempt: its number, its time, and its part of the window."""
+    attempts = sorted(data.attempts, key=lambda attempt: attempt.number)
+    ends = [*(attempt.began for attempt in attempts[1:]), max(attempts[-1].began, window[1])]
+    return [
+        (one.number, (one.began, end), (max(one.began, window[0]), min(end, window[1])))
+        for one, end in zip(attempts, ends, strict=True)
+    ]
 
 
 def _length(window: Window) -> float:

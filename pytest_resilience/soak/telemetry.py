@@ -1,12 +1,15 @@
 """What the iterations did, in bounded memory: tallies by test and phase, failures by kind."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from pytest_resilience.soak.histogram import Histogram
+from pytest_resilience.soak.legacy import Legacy
 from pytest_resilience.soak.outcome import Outcome, Status
+from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.store.records import Failure, Tally
+from pytest_resilience.workers import MAIN
 
 MOST_KINDS_OF_FAILURE = 200
 """Of failures within faults, and as many again of those outside."""
@@ -50,6 +53,7 @@ class Telemetry:
     def __init__(self, owner: Callable[[str, float, float], str]) -> None:
         self._owner = owner
         self._counts: dict[tuple[str, str], _Counts] = {}
+        self._baseline: dict[str, Histogram] = {}
         self._failures: dict[tuple[str, str, str], Failure] = {}
         self._kinds: Counter[bool] = Counter()
         self._changed: set[tuple[str, str]] = set()
@@ -58,18 +62,20 @@ class Telemetry:
         self.failures = 0
         self.failures_outside = 0
 
-    def restore(self, tallies: Iterable[Tally], failures: Iterable[Failure]) -> None:
-        """Go on from what was counted before the run was resumed."""
-        for tally in tallies:
-            key = (tally.test, tally.phase)
-            self._counts[key] = _Counts()
-            self._counts[key].restore(tally)
+    def restore(self, legacy: Legacy) -> None:
+        """Go on from what was counted before; what others have counted stays theirs, and adds to the sums."""
+        self._baseline = {test: Histogram.from_text(text) for test, text in legacy.baseline}
+        for tally in legacy.tallies:
             self.iterations += tally.iterations
             self.failures += tally.failures
             self.failures_outside += tally.failures - tally.failures_in_faults
-        for failure in failures:
-            self._failures[failure.test, failure.crash, failure.event_id] = failure
-            self._kinds[bool(failure.event_id)] += 1
+            if tally.worker == MAIN:
+                counts = self._counts[tally.test, tally.phase] = _Counts()
+                counts.restore(tally)
+        for failure in legacy.failures:
+            if failure.worker == MAIN:
+                self._failures[failure.test, failure.crash, failure.event_id] = failure
+                self._kinds[bool(failure.event_id)] += 1
 
     def add(self, test: str, phase: str, outcome: Outcome, started: float, ended: float) -> str:
         """Count one iteration that ran from `started` to `ended`; return the event that owns its failure."""
@@ -99,10 +105,14 @@ class Telemetry:
         self._failures[key] = replace(known, count=known.count + 1, last_at=at)
         self._changed_failures.add(key)
 
-    def latency(self, test: str, phase: str) -> Histogram:
-        """Return the latencies of the test's passes in that phase."""
-        counts = self._counts.get((test, phase))
-        return counts.latency if counts else Histogram()
+    def baseline(self, test: str) -> Histogram:
+        """Return the latencies of the test's passes in the steady state, here and in processes before."""
+        before, counts = self._baseline.get(test), self._counts.get((test, PhaseName.BASELINE))
+        latencies = Histogram()
+        for part in (before, counts.latency if counts else None):
+            if part is not None:
+                latencies.merge(part)
+        return latencies
 
     def drain(self) -> Iterator[Tally | Failure]:
         """Yield what changed since the last call."""

@@ -9,6 +9,7 @@ from pytest_resilience.memory.records import Observer
 from pytest_resilience.memory.sampler import Sampler
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak import messages
+from pytest_resilience.soak.legacy import Legacy
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.pacing import Load
 from pytest_resilience.soak.reach import reach
@@ -100,8 +101,8 @@ class WorkerRun:
 
     def _obey(self, command: Message) -> None:
         match command:
-            case messages.Begin(at):
-                self._begin(at)
+            case messages.Begin():
+                self._begin(command)
             case messages.Assign() | messages.Loop():
                 self._orders.put(command)
             case messages.Stop() | messages.Halt():
@@ -121,10 +122,10 @@ class WorkerRun:
         if self._watch and isinstance(command, (messages.Remove, messages.Settle)):
             self._watch.heed(command)
 
-    def _begin(self, at: float) -> None:
-        """Make the runner: its clock shows `at` seconds now."""
+    def _begin(self, begin: messages.Begin) -> None:
+        """Make the runner: its clock shows the run's time."""
         assert self._watch is not None
-        self._origin = self._clock.now() - at
+        self._origin = self._clock.now() - begin.at
         seed = self._settings.seed or 0
         self._runner = Runner(
             self._watch,
@@ -133,6 +134,9 @@ class WorkerRun:
             clock=self._clock,
             origin=self._origin,
             seed=seed + self._number,
+            legacy=Legacy(
+                begin.trial, begin.rounds_drawn, begin.baseline, begin.normal_seconds, begin.injected
+            ),
             tasks=soak_tasks(self._clock, seed),
             between=lambda: None,
             load=self._load,

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_resilience.errors import StoreError
+from pytest_resilience.option_values import LATEST
 
 RUNS = "runs"
-LATEST = "latest"
 
 
 @dataclass(frozen=True, slots=True)

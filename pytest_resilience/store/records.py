@@ -154,7 +154,8 @@ class Worker:
     """One process that loops the tests of a distributed soak; `status` is running, ended or crashed.
 
     A crashed one died, stopped answering or hung: `reason` says which, `stacks` where it was, if that could
-    be learned. `machine` is equal for workers on one machine, `replaces` the crashed one whose place it took.
+    be learned. `machine` is equal for workers on one machine, `replaces` the crashed one whose place it took,
+    `attempt` the number of the one that it belongs to.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("name",)
@@ -168,6 +169,7 @@ class Worker:
     reason: str = ""
     stacks: str = ""
     replaces: str = ""
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
