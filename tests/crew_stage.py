@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from soak_stage import HALF, ON_CALLS, ORIGIN, FunctionSuite
+from soak_stage import BEGAN, HALF, ON_CALLS, ORIGIN, FunctionSuite
 
 from pytest_resilience.chaos.engine import Chaos
 from pytest_resilience.chaos.records import ChaosEvent
@@ -19,15 +19,17 @@ from pytest_resilience.soak import messages
 from pytest_resilience.soak.conductor import Conductor
 from pytest_resilience.soak.crew import Crew
 from pytest_resilience.soak.leader import POLL_SECONDS
+from pytest_resilience.soak.legacy import Legacy
 from pytest_resilience.soak.link import Handler, decode, encode
 from pytest_resilience.soak.member import Member, Standing
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.phases import divide
 from pytest_resilience.soak.reach import reach
+from pytest_resilience.soak.resume import Past
 from pytest_resilience.soak.runner import Runner, Task, World
 from pytest_resilience.soak.script import Abort
 from pytest_resilience.store.codec import KINDS
-from pytest_resilience.store.records import Record, Run, Worker
+from pytest_resilience.store.records import Attempt, Record, Run, Worker
 from pytest_resilience.store.run_data import RunData, gather
 
 STEP_SECONDS = 0.05
@@ -127,8 +129,8 @@ class TestWorker:
         command = decode(encode(command))
         self.commands.append(command)
         match command:
-            case messages.Begin(at):
-                self.runner = self._runner(self._stage.clock.now() - at)
+            case messages.Begin():
+                self.runner = self._runner(command)
             case messages.Loop():
                 assert self.runner is not None
                 self.thread = self._stage.clock.begin(self._loop)
@@ -138,15 +140,16 @@ class TestWorker:
                 self.runner.receive(command)
         self.send(messages.Done(number))
 
-    def _runner(self, origin: float) -> Runner:
+    def _runner(self, begin: messages.Begin) -> Runner:
         stage = self._stage
         return Runner(
             self.suite,
             self.world,
             self,
             clock=stage.clock,
-            origin=origin,
+            origin=stage.clock.now() - begin.at,
             seed=7,
+            legacy=Legacy.told_by(begin),
             tasks=stage.tasks,
             between=lambda: None,
         )
@@ -182,11 +185,14 @@ class CrewStage:
     chosen: Sequence[str] = ON_CALLS
     tasks: Mapping[str, Task] = field(default_factory=dict)
     seed: int = 7
+    past: Past | None = None
+    killed_at: float = float("inf")
 
     def __post_init__(self) -> None:
         self.clock = TurnClock()
         self.workers: dict[str, TestWorker] = {}
-        self.records: list[Record] = []
+        self.origin = ORIGIN - (self.past.elapsed if self.past else 0.0)
+        self.records: list[Record] = list(self.past.records) if self.past else []
         self.said: list[str] = []
         self.reason = ""
         self._due: list[tuple[float, Callable[[], None]]] = []
@@ -236,7 +242,8 @@ class CrewStage:
         self.conductor = Conductor(
             self.crew,
             clock=self.clock,
-            origin=ORIGIN,
+            origin=self.origin,
+            past=self.past,
             duration=self.duration,
             budgets=divide(self.duration, {}),
             disabled={},
@@ -246,10 +253,12 @@ class CrewStage:
         )
         self.crew.attach(self._receive)
         script = self.conductor.script()
-        self.crew.begin(ORIGIN)
+        self.crew.begin(self.origin, self.past)
         wait = next(script, None)
         while wait is not None:
             self.clock.pass_by(POLL_SECONDS)
+            if self.conductor.now() >= self.killed_at:
+                return self._die()
             self._tend()
             self.conductor.tick()
             try:
@@ -262,6 +271,27 @@ class CrewStage:
             self.clock.pass_by(POLL_SECONDS)
         self.crew.look_after()
         return self
+
+    def _die(self) -> "CrewStage":
+        """Leave what was recorded; nobody records what becomes of the workers and their faults."""
+        kept = list(self.records)
+        for worker in self.workers.values():
+            worker.kill()
+        self.clock.pass_by(POLL_SECONDS)  # their threads notice
+        self.records = kept
+        return self
+
+    def left_behind(self) -> RunData:
+        """What the file has of the run when its processes are killed."""
+        run = Run("t", "", self.seed, "medium", self.duration, "", "", "")
+        progress, now = self.conductor.state.progress, self.conductor.now()
+        number, began = (self.past.attempt.number, self.past.elapsed) if self.past else (1, 0.0)
+        sign = Attempt(number, BEGAN, began, now, progress.rounds, progress.longest_round)
+        before = self.past.data if self.past else None
+        old: list[Record] = [run, *(before.attempts if before else ()), sign]
+        if before:
+            old += [*before.tallies, *before.failures, *before.seams]
+        return gather([*old, *self.records])
 
     def _tend(self) -> None:
         for worker in self.workers.values():

@@ -10,8 +10,12 @@ from pytest_resilience.report.model import build
 from pytest_resilience.report.terminal import lines
 from pytest_resilience.soak.criteria import judge
 from pytest_resilience.soak.memory_evidence import leaks
-from pytest_resilience.store.records import Record, Tally, Verdict
+from pytest_resilience.soak.resume import CUT
+from pytest_resilience.soak.stretches import OWN
+from pytest_resilience.store.records import Attempt, Record, Tally, Verdict
 from pytest_resilience.store.run_data import RunData
+from pytest_resilience.units import MIB
+from pytest_resilience.workers import MAIN
 
 CRASHED = replace(
     WORKER, name="gw1", status="crashed", ended_at=60.0, reason="its process was ended by SIGKILL"
@@ -115,3 +119,51 @@ def test_a_run_in_one_process_has_no_workers(status: str) -> None:
     """The criterion is neutral then."""
     found = verdict(run_data(replace(RUN, status=status)), "worker_crashes")
     assert (found.verdict, found.detail) == ("not_applicable", "the soak runs in one process")
+
+
+# Several attempts
+
+
+def resumed(began: float, grown: float) -> RunData:
+    """Return a run of a worker of 100 MiB, resumed at `began` by one that is larger and grows by so much."""
+    later = [
+        replace(one, worker="a2-gw0", rss=one.rss + 100 * MIB) for one in samples(grown) if one.at >= began
+    ]
+    return run_data(
+        Attempt(1, "", 0.0, began),
+        Attempt(2, "", began, 100.0),
+        replace(WORKER, ended_at=began, reason=CUT),
+        replace(WORKER, name="a2-gw0", joined_at=began + 0.05, attempt=2),
+        *(replace(one, worker="gw0") for one in samples() if one.at < began),
+        *later,
+        without=(Sample,),
+    )
+
+
+def test_a_worker_of_a_later_attempt_is_compared_with_its_own_beginning() -> None:
+    """That it is larger than the one before is no growth; that it grows is."""
+    found = verdict(resumed(30.0, 0.0), "memory_growth_percent")
+    assert (found.verdict, found.observed) == ("met", 0.0)
+    assert found.detail == f"resident memory in a2-gw0 went from 200.0 MiB to 200.0 MiB ({OWN})"
+    assert verdict(resumed(30.0, 60.0), "memory_growth_percent").verdict == "unmet"
+    leak = verdict(resumed(30.0, 60.0), "memory_leak_detected")
+    assert leak.verdict == "unmet"
+    assert leak.detail.startswith("a2-gw0: leak: ")
+
+
+def test_the_attempt_that_looped_longest_is_judged() -> None:
+    """The workers of a short one at the end of the memory soak have nothing to say."""
+    found = verdict(resumed(80.0, 60.0), "memory_growth_percent")
+    assert found.verdict == "met"
+    assert found.detail.startswith("resident memory in gw0 went from 100.0 MiB to 100.0 MiB (judged in the")
+    assert verdict(resumed(80.0, 60.0), "memory_leak_detected").verdict == "met"
+
+
+def test_a_run_that_one_process_resumed_is_judged_in_that_process() -> None:
+    """The controller of the first attempt has the same name, but no samples."""
+    data = resumed(30.0, 0.0)
+    solo = [replace(one, worker=MAIN) if one.worker == "a2-gw0" else one for one in data.samples]
+    data = replace(data, workers=data.workers[:1], samples=tuple(solo))
+    found = verdict(data, "memory_growth_percent")
+    assert found.detail == f"resident memory went from 200.0 MiB to 200.0 MiB ({OWN})"
+    assert verdict(data, "memory_leak_detected").verdict == "met"

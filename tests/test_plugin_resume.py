@@ -215,11 +215,12 @@ def test_other_tests_are_not_the_same_run(interrupted: Finished) -> None:
 def test_a_run_that_is_not_there_is_named(interrupted: Finished, option: str) -> None:
     """With what is there; an id is never a path."""
     runs = interrupted.run.path.parent
+    words = {"--soak-resume": "latest or auto", "--soak-report": "latest"}[option]
     told = error_of(run(interrupted.folder, Project((f"{option}={MISSING}",))))
-    assert told.startswith(f"{option} must be the id of a run in {runs}, or latest, not '{MISSING}'. ")
+    assert told.startswith(f"{option} must be the id of a run in {runs}, or {words}, not '{MISSING}'. ")
     told = error_of(run(interrupted.folder, Project((f"{option}=../{MISSING}",))))
     assert told == (
-        f"{option} must be the id of a run, or latest, not '../{MISSING}'. "
+        f"{option} must be the id of a run, or {words}, not '../{MISSING}'. "
         "The folders in .resilience/runs are named by them."
     )
 

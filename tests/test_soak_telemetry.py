@@ -193,3 +193,17 @@ def test_a_restored_telemetry_goes_on_as_if_nothing_had_happened(
         whole.failures,
         whole.failures_outside,
     )
+
+
+def test_what_others_have_counted_adds_to_the_sums_and_stays_theirs() -> None:
+    """A process that resumes a run of several workers goes on with its own counts only."""
+    theirs = Tally("test_a", "BASELINE_ESTABLISHMENT", 10, 3, 1, 0, 1.0, 0.1, 0.1, 0.2, worker="gw0")
+    own = replace(theirs, iterations=4, failures=2, latencies="600:2", worker="main")
+    telemetry = Telemetry(outside)
+    telemetry.restore(Legacy(tallies=(theirs, own), baseline=(("test_a", "600:7"), ("test_b", "500:1"))))
+    assert (telemetry.iterations, telemetry.failures, telemetry.failures_outside) == (14, 5, 3)
+    assert (telemetry.baseline("test_a").count, telemetry.baseline("test_b").count) == (9, 1)
+    telemetry.add("test_a", "BASELINE_ESTABLISHMENT", Outcome(Status.PASSED, 0.1), 0.0, 0.1)
+    (tally,) = telemetry.drain()
+    assert isinstance(tally, Tally)
+    assert (tally.iterations, tally.worker) == (5, "main")

@@ -164,10 +164,7 @@ class Crew:
         """Return what a worker takes over; while nobody has declared anything, a resumed run is tried out."""
         with self._lock:
             trial = self._past is not None and self._whole is None
-            left = self._estate.legacy(member.head_start, trial=trial)
-            return messages.Begin(
-                self.now(), left.trial, left.rounds_drawn, left.baseline, left.normal_seconds, left.injected
-            )
+            return self._estate.legacy(member.head_start, trial=trial).told_at(self.now())
 
     def _rounds(self) -> int:
         before = self._past.attempt.rounds if self._past else 0

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from pytest_resilience.chaos.records import Seam
+from pytest_resilience.soak import messages
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.tallies import merged
 from pytest_resilience.store.records import Failure, Tally
@@ -34,6 +35,17 @@ class Legacy:
     longest_round: float = 0.0
     tallies: tuple[Tally, ...] = ()
     failures: tuple[Failure, ...] = ()
+
+    @classmethod
+    def told_by(cls, begin: messages.Begin) -> "Legacy":
+        """Return what a worker is told when it begins."""
+        return cls(begin.trial, begin.rounds_drawn, begin.baseline, begin.normal_seconds, begin.injected)
+
+    def told_at(self, at: float) -> messages.Begin:
+        """Return the message for a worker that begins when the run is `at` seconds old."""
+        return messages.Begin(
+            at, self.trial, self.rounds_drawn, self.baseline, self.normal_seconds, self.injected
+        )
 
 
 class Estate:

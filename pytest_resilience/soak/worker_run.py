@@ -134,9 +134,7 @@ class WorkerRun:
             clock=self._clock,
             origin=self._origin,
             seed=seed + self._number,
-            legacy=Legacy(
-                begin.trial, begin.rounds_drawn, begin.baseline, begin.normal_seconds, begin.injected
-            ),
+            legacy=Legacy.told_by(begin),
             tasks=soak_tasks(self._clock, seed),
             between=lambda: None,
             load=self._load,
