@@ -122,6 +122,9 @@ def test_a_run_that_goes_on_later_owes_nothing() -> None:
     pacer = Pacer(Load(parse_rate("50/s")), share=1.0, seed=7)
     pacer.started(7200.0)
     assert pacer.due >= 7200.0 - CATCH_UP_SECONDS
+    resumed = Pacer(Load(parse_rate("50/s")), share=1.0, seed=7, began=7200.0)
+    resumed.started(7200.1)
+    assert resumed.due == pytest.approx(7200.02), "not even the second before it began"
 
 
 # A whole soak

@@ -61,9 +61,11 @@ class Pacer:
     Args:
         share: of the rate that this runner has; the others have the rest.
         seed: draws the think times.
+        began: when this runner began; what was asked for before, others had to do.
     """
 
-    def __init__(self, load: Load, *, share: float, seed: int) -> None:
+    def __init__(self, load: Load, *, share: float, seed: int, began: float = 0.0) -> None:
+        self._began = began
         self._rate, self._think, self._share = load.rate, load.think_time, share
         self._random = Random(f"think time:{seed}")
         self._tokens = self._rested = 0.0
@@ -80,7 +82,8 @@ class Pacer:
         if self._rate is None:
             return
         asked = self._asked(now)
-        most = max(1.0, asked - self._asked(max(0.0, now - CATCH_UP_SECONDS)))
+        since = max(self._began, now - CATCH_UP_SECONDS)
+        most = max(1.0, asked - self._asked(since))
         self._tokens = max(self._tokens, asked - most) + 1
 
     def ended(self, now: float) -> None:

@@ -102,7 +102,9 @@ class Runner:
         weights = {test: mark.weight for test, mark in world.marks.items()}
         self._rounds = Rounds(suite.tests, seed, weights, begin=legacy.rounds_drawn)
         self._survived = {test: mark.survived for test, mark in world.marks.items()}
-        self._pacer = Pacer(load, share=rate_share, seed=seed) if load != NO_LIMIT else None
+        self._pacer = (
+            Pacer(load, share=rate_share, seed=seed, began=self._now()) if load != NO_LIMIT else None
+        )
         self._windows = EventWindows()
         self._telemetry = Telemetry(self.owner)
         self._phase: str = PhaseName.INITIALIZATION
