@@ -1,4 +1,7 @@
-"""Soaks that use faults on every seam, killed with SIGKILL at any instant, and what must be true then."""
+"""Soaks that use faults on every seam, killed with SIGKILL at any instant, and what must be true then.
+
+Each process of a run may be one of several: a controller and its workers, each with a supervisor of its own.
+"""
 
 import os
 import signal
@@ -6,8 +9,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +23,9 @@ from pytest_resilience.store.layout import newest_first
 from pytest_resilience.store.reader import read
 from pytest_resilience.store.run_data import RunData
 
-SOON_SECONDS = 2.0
+SOON_SECONDS, POLL_SECONDS = 2.0, 0.05
+WORKERS_SECONDS = 10.0
+"""Within this, and what is soon, workers whose controller was killed have ended."""
 MOST_LOST_SECONDS = 1.0
 PATIENCE_SECONDS = 120.0
 LASTS = 6.0
@@ -90,11 +95,13 @@ class Tally:
     """What was counted of many kills."""
 
     kills: int = 0
+    of_workers: int = 0
     under_faults: int = 0
     before_a_record: int = 0
     after_the_end: int = 0
     opened: int = 0
     resumed: int = 0
+    resumed_otherwise: int = 0
     completed: int = 0
     most_lost: float = 0.0
     wrong: list[str] = field(default_factory=list)
@@ -108,49 +115,68 @@ def write_project(folder: Path) -> None:
 
 
 class KilledRun:
-    """A run in a folder of its own, with the services of `stage`, begun and resumed as often as it takes."""
+    """A run in a folder of its own, with the services of `stage`, begun and resumed as often as it takes.
+
+    Each time by the same command line, in so many `workers` or, with 0, in one process.
+    """
 
     def __init__(self, stage: Stage, folder: Path, tally: Tally) -> None:
         self._stage, self._folder, self._tally = stage, folder, tally
         write_project(folder)
 
-    def strike(self, way: Callable[[subprocess.Popen[str]], None], delay: float) -> bool:
-        """Begin the run, or go on with it, and kill after `delay` seconds; tell whether it is over."""
-        before = self._data()
-        attempts = len(before.attempts) if before else 0
-        with self._started() as process:
+    def strike(self, way: "Way", delay: float, workers: int = 0, *, of_loop: bool = True) -> bool:
+        """Begin the run, or go on with it, and kill `delay` seconds later; tell whether it is over.
+
+        The delay begins when this attempt has a record or, not `of_loop`, when its process is started.
+        """
+        attempts = self._attempts()
+        with self._started(workers) as process:
+            while of_loop and process.poll() is None and self._attempts() <= attempts:
+                time.sleep(POLL_SECONDS)
             try:
                 process.communicate(timeout=delay)
             except subprocess.TimeoutExpired:
-                faults = any(True for _ in self._processes()) or self._is_stopped()
+                helpers = (pid for pid in self._processes() if not _is_worker(pid))
+                faults = any(True for _ in helpers) or self._is_stopped()
                 killed_at = datetime.now(UTC)
                 way(process)
                 process.wait()
                 self._tally.kills += 1
+                self._tally.of_workers += workers > 0
                 self._tally.under_faults += faults
-                self._inspect(killed_at, attempts)
+                left_alone = workers > 0 and way is not kill_all_tests and way is not kill_all
+                self._inspect(killed_at, attempts, WORKERS_SECONDS if left_alone else 0.0)
             else:
                 self._tally.after_the_end += 1
         return self.is_over()
 
-    def finish(self) -> None:
+    def finish(self, workers: int = 0) -> None:
         """Let the run go on to its end; count what is wrong with that."""
-        begun = self._data() is not None
-        with self._started() as process:
+        before = self._data()
+        begun = before is not None
+        with self._started(workers) as process:
             output, _ = process.communicate(timeout=PATIENCE_SECONDS)
         data = self._data()
         self._tally.resumed += begun
+        self._tally.resumed_otherwise += begun and bool(before and before.workers) is not workers > 0
         self._tally.completed += begun and data is not None and data.run.status == "complete"
         if process.returncode not in (0, 1) or data is None or data.run.status != "complete":
             self._complain(f"exit code {process.returncode}, {data and data.run.status}:\n{output[-2000:]}")
         self._look_for_leftovers()
 
+    def _attempts(self) -> int:
+        data = self._data()
+        return len(data.attempts) if data else 0
+
     def is_over(self) -> bool:
         data = self._data()
         return data is not None and data.run.status == "complete"
 
-    def _started(self) -> "subprocess.Popen[str]":
-        arguments = ["--soak-resume"] if self._data() is not None else [f"--soak-duration={LASTS}s"]
+    def _started(self, workers: int) -> "subprocess.Popen[str]":
+        arguments = [
+            *(f"--soak-duration={LASTS}s", "--soak-resume=auto"),
+            *(f"-n{workers}", f"--basetemp={self._folder / 'tmp'}"),
+        ]
         environment = {
             **os.environ,
             "PROOF_PORT": str(self._stage.port),
@@ -166,8 +192,8 @@ class KilledRun:
             text=True,
         )
 
-    def _inspect(self, killed_at: datetime, attempts: int) -> None:
-        self._look_for_leftovers()
+    def _inspect(self, killed_at: datetime, attempts: int, workers_seconds: float) -> None:
+        self._look_for_leftovers(workers_seconds)
         data = self._data()
         if data is None:
             self._tally.before_a_record += 1
@@ -203,8 +229,9 @@ class KilledRun:
                 self._complain(str(reason))
             return None
 
-    def _look_for_leftovers(self) -> None:
-        deadline = time.monotonic() + SOON_SECONDS
+    def _look_for_leftovers(self, workers_seconds: float = 0.0) -> None:
+        """Count what is left; workers that may live on for a while, and what they hold, have that time."""
+        deadline = time.monotonic() + workers_seconds + SOON_SECONDS
         while (left := self._left()) and time.monotonic() < deadline:
             time.sleep(0.01)
         for what in left:
@@ -244,28 +271,59 @@ def _environment(pid: int) -> bytes:
         return b""
 
 
+Way = Callable[["subprocess.Popen[str]"], None]
+
+
 def kill_tests(process: "subprocess.Popen[str]") -> None:
+    """The process that was started; its workers notice, if it has some."""
     process.kill()
 
 
-def kill_supervisor(process: "subprocess.Popen[str]") -> None:
-    """The supervisor first; the run notices, and dies a moment later."""
-    _kill_supervisor(process)
+def kill_all_tests(process: "subprocess.Popen[str]") -> None:
+    """It and its workers at once: none sees another die."""
+    _kill_at_once([*_workers(process.pid), process.pid])
+
+
+def kill_supervisors(process: "subprocess.Popen[str]") -> None:
+    """The supervisors first; the run notices, and dies a moment later."""
+    _kill_at_once(_supervisors(process.pid))
     time.sleep(0.05)
     process.kill()
 
 
-def kill_both(process: "subprocess.Popen[str]") -> None:
-    """Both at once: neither sees the other die."""
-    os.kill(process.pid, signal.SIGSTOP)
-    _kill_supervisor(process)
+def kill_all(process: "subprocess.Popen[str]") -> None:
+    """Everything at once."""
+    _kill_at_once([*_workers(process.pid), process.pid, *_supervisors(process.pid)])
+
+
+def kill_a_worker(process: "subprocess.Popen[str]") -> None:
+    """One worker first, while the run goes on; in the middle of that, the process that leads it."""
+    _kill_at_once(_workers(process.pid)[:1])
+    time.sleep(0.3)
     process.kill()
 
 
-def _kill_supervisor(process: "subprocess.Popen[str]") -> None:
-    for pid in children(process.pid):
-        if any(word.endswith("supervisor/__main__.py") for word in words(pid)):
-            os.kill(pid, signal.SIGKILL)
+WAYS: tuple[Way, ...] = (kill_tests, kill_supervisors, kill_all)
+WAYS_OF_WORKERS: tuple[Way, ...] = (*WAYS, kill_all_tests, kill_a_worker)
 
 
-WAYS = (kill_tests, kill_supervisor, kill_both)
+def _kill_at_once(pids: Sequence[int]) -> None:
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
+def _workers(leader: int) -> list[int]:
+    return [pid for pid in children(leader) if _is_worker(pid)]
+
+
+def _is_worker(pid: int) -> bool:
+    """Tell whether execnet started a process: it is given its program over a pipe."""
+    return any("sys.stdin.readline()" in word for word in words(pid))
+
+
+def _supervisors(leader: int) -> list[int]:
+    """Return those of a process and of its workers."""
+    of_all = (pid for parent in (leader, *_workers(leader)) for pid in children(parent))
+    return [pid for pid in of_all if any(word.endswith("supervisor/__main__.py") for word in words(pid))]
