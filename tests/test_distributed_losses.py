@@ -181,3 +181,34 @@ def test_a_ctrl_c_in_a_terminal_reaches_the_workers_too(tmp_path: Path) -> None:
     assert {one.status for one in workers(tmp_path).values()} == {"ended"}
     assert done.report["reason"] == "interrupted by SIGINT"
     assert done.torn_down == "untouched"
+
+
+def test_a_sigterm_to_all_processes_of_a_job_is_one_interruption(tmp_path: Path) -> None:
+    """As `timeout`, a shell or a service manager sends it: no worker crashes, the report is whole."""
+    project = distributed("-n2", ini=CHAOS, duration="60s")
+    with running(tmp_path, project) as process:
+        wait_for(tmp_path, lambda data: any(event.fired for event in data.events))
+        pids = [process.pid, *(worker.pid for worker in workers(tmp_path).values())]
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGTERM)
+        done = finish(tmp_path, process)
+    assert done.code == 2, done.output
+    assert {one.status for one in workers(tmp_path).values()} == {"ended"}
+    assert done.verdicts["worker_crashes"] == "met"
+    assert done.report["reason"] == "interrupted by SIGTERM"
+    assert done.torn_down == "untouched"
+
+
+def test_a_sigterm_that_only_a_worker_gets_ends_it(tmp_path: Path) -> None:
+    """A moment later, as its controller has not been told to end: it is replaced, and the soak goes on."""
+    project = distributed("-n2", duration="16s")
+    with running(tmp_path, project) as process:
+        wait_for(tmp_path, looping)
+        pid = signal_worker(tmp_path, "gw0", signal.SIGTERM)
+        took = seconds_until_gone([pid], within=8)
+        done = finish(tmp_path, process)
+    assert took >= 4
+    lost = workers(tmp_path)["gw0"]
+    assert (lost.status, lost.reason) == ("crashed", "its process was ended by SIGTERM")
+    assert workers(tmp_path)["gw2"].replaces == "gw0"
+    assert done.report["status"] == "complete", done.output

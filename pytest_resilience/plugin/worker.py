@@ -2,11 +2,8 @@
 
 import json
 import platform
-import signal
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
+from contextlib import suppress
 
 import pytest
 
@@ -17,6 +14,7 @@ from pytest_resilience.plugin.declare import DeclarationFailed
 from pytest_resilience.plugin.select import NO_SOAK_TESTS, select
 from pytest_resilience.plugin.stack_dump import offer_stacks
 from pytest_resilience.plugin.suite import PytestSuite
+from pytest_resilience.plugin.worker_signals import WorkerSignals
 from pytest_resilience.plugin.xdist_role import CHANNEL, workerinput
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak import messages
@@ -33,7 +31,8 @@ class WorkerPlugin:
         given = workerinput(config)
         number = int("".join(filter(str.isdigit, given["workerid"])) or 0)
         share = 1 / max(1, int(given["workercount"]))
-        self._run = WorkerRun(given[CHANNEL], settings, SystemClock(), number, share)
+        run = self._run = WorkerRun(given[CHANNEL], settings, SystemClock(), number, share)
+        self._signals = WorkerSignals(lambda: run.pulse.interrupting, lambda: run.told_to_end)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
@@ -44,7 +43,7 @@ class WorkerPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Soak until the controller ends it; what ends it before is told, and this process ends quietly."""
-        with self._only_our_interrupts():
+        with self._signals.handled():
             try:
                 self._soak(session)
             finally:
@@ -110,21 +109,6 @@ class WorkerPlugin:
 
     def _tell(self, how: str, text: str = "", code: int = 0) -> None:
         self._run.end.send(messages.Ended(how, text, code))
-
-    @contextmanager
-    def _only_our_interrupts(self) -> Iterator[None]:
-        """Leave a Ctrl-C, which reaches all processes of a terminal, to the controller; obey our own."""
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            if self._run.pulse.interrupting:
-                raise KeyboardInterrupt
-
-        before = signal.signal(signal.SIGINT, handle)
-        try:
-            yield
-        finally:
-            with suppress(KeyboardInterrupt):
-                signal.signal(signal.SIGINT, before)
 
 
 def _joined(session: pytest.Session) -> messages.Joined:

@@ -45,6 +45,7 @@ class WorkerRun:
         self._sampler: Sampler | None = None
         self._watch: StuckWatch | None = None
         self._world = World()
+        self.told_to_end = False
         self.end = WorkerEnd(channel, self._lose)
         self.end.attach(self._obey)
         self.pulse = WorkerPulse(self.end, clock, self._undo)
@@ -106,6 +107,7 @@ class WorkerRun:
             case messages.Assign() | messages.Loop():
                 self._orders.put(command)
             case messages.Stop() | messages.Halt():
+                self.told_to_end = True
                 self._orders.put(command)
                 if isinstance(command, messages.Halt):
                     self.pulse.expire()
