@@ -22,6 +22,7 @@ from pytest_resilience.services import Service, index_services
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.conductor import Conductor
 from pytest_resilience.soak.leader import POLL_SECONDS
+from pytest_resilience.soak.legacy import NOTHING
 from pytest_resilience.soak.link import Loopback
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.outcome import Outcome, Status
@@ -216,7 +217,7 @@ class Stage:
             runner_end,
             clock=self.clock,
             origin=self.origin,
-            legacy=self.past.legacy if self.past else None,
+            legacy=self.past.legacy if self.past else NOTHING,
             seed=self.seed,
             tasks=self.tasks,
             between=self.poll,

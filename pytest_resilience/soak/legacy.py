@@ -48,6 +48,9 @@ class Legacy:
         )
 
 
+NOTHING = Legacy()
+
+
 class Estate:
     """Gathers what a run has measured; `data` is what was recorded before."""
 

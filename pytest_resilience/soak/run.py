@@ -11,6 +11,7 @@ from pytest_resilience.memory.records import Observer, Sample
 from pytest_resilience.memory.sampler import Sampler, interval_for
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak.led_run import LedRun
+from pytest_resilience.soak.legacy import NOTHING
 from pytest_resilience.soak.link import Link, Loopback
 from pytest_resilience.soak.live import Now
 from pytest_resilience.soak.run_setup import RunSetup
@@ -65,7 +66,7 @@ class SoakRun(LedRun):
             clock=self._clock,
             origin=self._origin,
             seed=seed,
-            legacy=self._past.legacy if self._past else None,
+            legacy=self._past.legacy if self._past else NOTHING,
             tasks=soak_tasks(self._clock, seed),
             between=rest,
             load=self._load,

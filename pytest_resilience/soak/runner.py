@@ -13,7 +13,7 @@ from pytest_resilience.services import Service
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.candidates import candidates
 from pytest_resilience.soak.checkpoints import Checkpoints
-from pytest_resilience.soak.legacy import Legacy
+from pytest_resilience.soak.legacy import NOTHING, Legacy
 from pytest_resilience.soak.link import Link
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.outcome import Outcome, Status
@@ -86,7 +86,7 @@ class Runner:
         clock: Clock,
         origin: float,
         seed: int,
-        legacy: Legacy | None = None,
+        legacy: Legacy = NOTHING,
         tasks: Mapping[str, Task],
         between: Callable[[], None],
         load: Load = NO_LIMIT,
@@ -97,8 +97,6 @@ class Runner:
         self._suite, self._world, self._link = suite, world, link
         self._clock, self._origin = clock, origin
         self._between, self._tasks = between, tasks
-        legacy = legacy or Legacy()
-        self._trial = legacy.trial
         weights = {test: mark.weight for test, mark in world.marks.items()}
         self._rounds = Rounds(suite.tests, seed, weights, begin=legacy.rounds_drawn)
         self._survived = {test: mark.survived for test, mark in world.marks.items()}
@@ -120,6 +118,7 @@ class Runner:
         link.attach(self.receive)
 
     def _take_over(self, legacy: Legacy) -> None:
+        self._trial = legacy.trial
         self._telemetry.restore(legacy)
         self._completed_rounds, self._longest_round = legacy.rounds, legacy.longest_round
         if self._world.chaos:
