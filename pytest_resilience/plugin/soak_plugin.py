@@ -13,7 +13,7 @@ from pytest_resilience.errors import ResilienceError
 from pytest_resilience.plugin import pytest_private as private
 from pytest_resilience.plugin.declare import DeclarationFailed
 from pytest_resilience.plugin.ending import Ending
-from pytest_resilience.plugin.hangs import HangRescue, finish_session, show_output
+from pytest_resilience.plugin.hangs import HangRescue, finish_session, leave_after, show_output
 from pytest_resilience.plugin.live import Console
 from pytest_resilience.plugin.news import EVENT_HOOK, HookNews
 from pytest_resilience.plugin.options import SETTINGS, given
@@ -177,7 +177,11 @@ class SoakPlugin:
         clock = SystemClock()
         console = Console(self._config, clock)
         news = HookNews(self._config.hook, console.say)
-        rescue = HangRescue(lambda hang: self._end_hung(session, soak, folder, console, hang))
+
+        def give_up(hang: Hang) -> None:
+            leave_after(lambda: self._end_hung(session, soak, folder, console, hang))
+
+        rescue = HangRescue("the run ends", give_up)
         self._signals.hold()  # a run that has a folder gets a report
         soak, folder = self._start(suite, world, console, clock, news, rescue)
         console.look = soak.now

@@ -30,6 +30,7 @@ from pytest_resilience.workers import MAIN
 FLUSH_SECONDS = 0.25
 SOON_SECONDS = 1e-6
 BEFORE_CHAOS = (PhaseName.INITIALIZATION, PhaseName.BASELINE)
+WITHOUT_FAULTS = tuple(phase for phase in PhaseName if phase != PhaseName.CHAOS)
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,10 @@ class Runner:
     def calm_since(self) -> float:
         """Return since when no fault is armed (run seconds); infinity while one is."""
         return self._windows.calm_since()
+
+    def longest_pass(self, test: str) -> float | None:
+        """Return the seconds of the test's longest pass while no fault could hold it up, None without any."""
+        return self._telemetry.longest_pass(test, WITHOUT_FAULTS)
 
     def run(self) -> None:
         """Loop until told to stop."""

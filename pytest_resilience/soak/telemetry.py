@@ -20,7 +20,7 @@ LONGEST_TEXT = 32 * 1024
 class _Counts:
     def __init__(self) -> None:
         self.iterations = self.failures = self.in_faults = self.skipped = 0
-        self.longest = 0.0
+        self.longest = self.longest_pass = 0.0
         self.latency = Histogram()
 
     def restore(self, tally: Tally) -> None:
@@ -39,6 +39,7 @@ class _Counts:
             self.in_faults += bool(event_id)
         elif outcome.status is Status.PASSED:
             self.latency.add(outcome.seconds)
+            self.longest_pass = max(self.longest_pass, took)
 
 
 class Telemetry:
@@ -103,6 +104,14 @@ class Telemetry:
         """Return the latencies of the test's passes in that phase."""
         counts = self._counts.get((test, phase))
         return counts.latency if counts else Histogram()
+
+    def longest_pass(self, test: str, phases: Iterable[str]) -> float | None:
+        """Return the seconds of the longest pass of a test in these phases; on any thread.
+
+        None if it has not passed in this process.
+        """
+        counts = (self._counts.get((test, phase)) for phase in phases)
+        return max((one.longest_pass for one in counts if one), default=0.0) or None
 
     def drain(self) -> Iterator[Tally | Failure]:
         """Yield what changed since the last call."""
