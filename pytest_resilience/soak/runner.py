@@ -30,7 +30,6 @@ from pytest_resilience.workers import MAIN
 FLUSH_SECONDS = 0.25
 SOON_SECONDS = 1e-6
 BEFORE_CHAOS = (PhaseName.INITIALIZATION, PhaseName.BASELINE)
-WITHOUT_FAULTS = tuple(phase for phase in PhaseName if phase != PhaseName.CHAOS)
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,7 @@ class Runner:
         self._pacer = Pacer(load, share=rate_share, seed=seed) if load != NO_LIMIT else None
         self._windows = EventWindows()
         self._telemetry = Telemetry(self.owner)
+        self.longest_pass = self._telemetry.longest_pass
         self._phase: str = PhaseName.INITIALIZATION
         self._stopping = threading.Event()
         self._seams: Watch | None = None
@@ -145,10 +145,6 @@ class Runner:
     def calm_since(self) -> float:
         """Return since when no fault is armed (run seconds); infinity while one is."""
         return self._windows.calm_since()
-
-    def longest_pass(self, test: str) -> float | None:
-        """Return the seconds of the test's longest pass while no fault could hold it up, None without any."""
-        return self._telemetry.longest_pass(test, WITHOUT_FAULTS)
 
     def run(self) -> None:
         """Loop until told to stop."""

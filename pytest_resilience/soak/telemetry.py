@@ -6,10 +6,13 @@ from dataclasses import replace
 
 from pytest_resilience.soak.histogram import Histogram
 from pytest_resilience.soak.outcome import Outcome, Status
+from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.store.records import Failure, Tally
 
 MOST_KINDS_OF_FAILURE = 200
 """Of failures within faults, and as many again of those outside."""
+
+WITHOUT_FAULTS = tuple(phase for phase in PhaseName if phase != PhaseName.CHAOS)
 
 OTHER = "(other kinds of failures)"
 
@@ -105,12 +108,12 @@ class Telemetry:
         counts = self._counts.get((test, phase))
         return counts.latency if counts else Histogram()
 
-    def longest_pass(self, test: str, phases: Iterable[str]) -> float | None:
-        """Return the seconds of the longest pass of a test in these phases; on any thread.
+    def longest_pass(self, test: str) -> float | None:
+        """Return the seconds of a test's longest pass where no fault could hold it up; on any thread.
 
         None if it has not passed in this process.
         """
-        counts = (self._counts.get((test, phase)) for phase in phases)
+        counts = (self._counts.get((test, phase)) for phase in WITHOUT_FAULTS)
         return max((one.longest_pass for one in counts if one), default=0.0) or None
 
     def drain(self) -> Iterator[Tally | Failure]:
