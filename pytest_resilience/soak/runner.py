@@ -97,8 +97,7 @@ class Runner:
         self.watchdog: Watchdog | None = None
         self._suite, self._world, self._link = suite, world, link
         self._clock, self._origin = clock, origin
-        self._between, self._tasks = between, tasks
-        self._past = past
+        self._between, self._tasks, self._past = between, tasks, past
         weights = {test: mark.weight for test, mark in world.marks.items()}
         self._rounds = Rounds(suite.tests, seed, weights, begin=past.rounds_drawn if past else 0)
         self._survived = {test: mark.survived for test, mark in world.marks.items()}
