@@ -1,8 +1,7 @@
 """A million iterations in one run: what runner and controller grow by, and how large the record becomes.
 
-Soaks two tests that do next to nothing, with memory monitoring, in one process and then in two workers, until so
-many iterations are counted; then stops the run by Ctrl-C. The RSS of each process is read once a second.
-
+Soaks two tests that do next to nothing, with memory monitoring, in one process and then in two workers, until
+so many iterations are counted; then stops the run by Ctrl-C. The RSS of each process is read once a second.
 
 Run: python tests/proofs/prove_a_million_iterations.py [iterations, default 1,000,000]
 """
