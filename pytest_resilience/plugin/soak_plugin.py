@@ -11,6 +11,7 @@ import pytest
 from pytest_resilience.clock import SystemClock
 from pytest_resilience.errors import ResilienceError
 from pytest_resilience.plugin import pytest_private as private
+from pytest_resilience.plugin.allure import allure_paused
 from pytest_resilience.plugin.declare import DeclarationFailed
 from pytest_resilience.plugin.ending import Ending
 from pytest_resilience.plugin.hangs import HangRescue, finish_session, leave_after, show_output
@@ -214,7 +215,7 @@ class SoakPlugin:
         ending = self._ending = Ending(soak, suite, folder, self._signals, console, conclude)
         try:
             self._signals.listen()
-            with private.loop_shortcuts(session):
+            with private.loop_shortcuts(session), allure_paused(self._config):
                 soak.loop()
         except (KeyboardInterrupt, pytest.exit.Exception, session.Failed) as stop:
             ending.interruption = stop

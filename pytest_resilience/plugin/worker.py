@@ -13,6 +13,7 @@ import pytest
 from pytest_resilience.clock import SystemClock
 from pytest_resilience.errors import ResilienceError
 from pytest_resilience.plugin import pytest_private as private
+from pytest_resilience.plugin.allure import allure_paused
 from pytest_resilience.plugin.declare import DeclarationFailed
 from pytest_resilience.plugin.hangs import HangRescue
 from pytest_resilience.plugin.select import NO_SOAK_TESTS, select
@@ -90,7 +91,12 @@ class WorkerPlugin:
 
     def _loop(self, session: pytest.Session, suite: PytestSuite, world: World) -> None:
         try:
-            with private.loop_shortcuts(session), offer_stacks(), self._rescue() as rescue:
+            with (
+                private.loop_shortcuts(session),
+                allure_paused(self._config),
+                offer_stacks(),
+                self._rescue() as rescue,
+            ):
                 self._run.loop(suite, world, rescue)
         except pytest.exit.Exception as end:
             self._tell(messages.EXIT, end.msg, -1 if end.returncode is None else end.returncode)
