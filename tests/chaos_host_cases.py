@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import psutil
+from polling import until
 
 from pytest_resilience.chaos.supervisor.effects import Effect, Info
 
@@ -29,16 +30,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-def until(condition: Callable[[], object], seconds: float = DEADLINE) -> bool:
-    """Poll until the condition holds; tell whether it did within the seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 async def soon(condition: Callable[[], object], seconds: float = DEADLINE) -> bool:

@@ -16,8 +16,8 @@ from chaos_host_cases import (
     refusal,
     soon,
     started,
-    until,
 )
+from polling import until
 
 from pytest_resilience.chaos.host.cores import usable_cores
 from pytest_resilience.chaos.host.cpu import CpuEffect, cpu_seconds

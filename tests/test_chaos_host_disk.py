@@ -25,8 +25,8 @@ from chaos_host_cases import (
     refusal,
     soon,
     started,
-    until,
 )
+from polling import until
 
 from pytest_resilience.chaos.host.disk import DiskEffect, FullEffect
 from pytest_resilience.chaos.host.specs import DiskSpec, FullSpec

@@ -19,8 +19,8 @@ from chaos_host_cases import (
     sleeper,
     soon,
     started,
-    until,
 )
+from polling import until
 
 from pytest_resilience.chaos.host.kill import KillEffect
 from pytest_resilience.chaos.host.specs import KillSpec

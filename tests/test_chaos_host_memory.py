@@ -17,10 +17,10 @@ from chaos_host_cases import (
     refusal,
     soon,
     started,
-    until,
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from polling import until
 
 from pytest_resilience.chaos.host.memory import (
     LEAST_STEP,

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from chaos_host_cases import until
+from polling import until
 
 from pytest_resilience.chaos.host.descriptors import Descriptors
 from pytest_resilience.chaos.host.metrics import HostMetrics, Meter, measure

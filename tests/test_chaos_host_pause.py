@@ -22,8 +22,8 @@ from chaos_host_cases import (
     sleeper,
     soon,
     started,
-    until,
 )
+from polling import until
 
 from pytest_resilience.chaos.host.pause import PauseEffect
 from pytest_resilience.chaos.host.specs import PauseSpec

@@ -5,12 +5,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
+from polling import until
 
 from pytest_resilience.chaos.engine import Chaos
 from pytest_resilience.chaos.outside import Outside
@@ -34,14 +34,6 @@ def endpoint() -> Iterator[Endpoint]:
     """A socket that listens and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield Endpoint(*server.getsockname())
-
-
-def until(ready: Callable[[], bool]) -> bool:
-    """Poll until `ready` or the deadline; tell which."""
-    deadline = time.monotonic() + DEADLINE
-    while not ready() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return ready()
 
 
 def test_nothing_is_started_before_it_is_needed(outside: Outside, endpoint: Endpoint) -> None:

@@ -9,13 +9,13 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
+from polling import until
 from supervisor_subjects import LAUNCHER, CopySpec, ListenSpec, NoteSpec, SleeperSpec, Way
 
 from pytest_resilience.chaos.supervisor.client import Death, Supervisor
@@ -38,13 +38,6 @@ def gone(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def refusal(work: Callable[[], object]) -> str:
@@ -188,7 +181,7 @@ def test_a_death_is_told_with_what_was_lost() -> None:
     supervisor.stop("over")
     pid = pid_of(supervisor)
     os.kill(pid, signal.SIGKILL)
-    until(lambda: deaths)
+    assert until(lambda: deaths)
 
     told = f"The supervisor of faults (pid {pid}) was killed by SIGKILL and lost: one, two. Inject again."
     assert deaths == [Death(told, {"one": NoteSpec("", "1"), "two": NoteSpec("", "2")})]
@@ -223,8 +216,8 @@ def test_children_that_a_dead_supervisor_left_are_killed() -> None:
     supervisor = Supervisor(on_death=deaths.append, launcher=LAUNCHER)
     info = supervisor.start("sleeper", SleeperSpec())
     os.kill(pid_of(supervisor), signal.SIGKILL)
-    until(lambda: deaths)
-    until(lambda: gone(int(info["pid"])))
+    assert until(lambda: deaths)
+    assert until(lambda: gone(int(info["pid"])))
 
 
 def test_a_callback_that_fails_is_kept_as_trouble() -> None:
@@ -236,7 +229,7 @@ def test_a_callback_that_fails_is_kept_as_trouble() -> None:
     supervisor = Supervisor(on_death=fail, launcher=LAUNCHER)
     supervisor.start("a", NoteSpec(""))
     os.kill(pid_of(supervisor), signal.SIGKILL)
-    until(lambda: supervisor.troubles)
+    assert until(lambda: supervisor.troubles)
     assert supervisor.troubles[-1].startswith("on_death: ValueError: The supervisor of faults (pid ")
 
 
@@ -257,7 +250,7 @@ def test_close_undoes_everything_and_leaves_nothing() -> None:
     supervisor.close()
     assert gone(int(info["pid"]))
     assert not psutil.pid_exists(pid)
-    until(lambda: (children(), _thread._count(), descriptors()) == before)
+    assert until(lambda: (children(), _thread._count(), descriptors()) == before)
     supervisor.close()
     assert (supervisor.alive, supervisor.held(), supervisor.stop("sleeper")) == (False, (), Touched())
     text = refusal(lambda: supervisor.start("late", SleeperSpec()))

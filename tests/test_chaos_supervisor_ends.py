@@ -7,12 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from polling import until
 from supervisor_subjects import LAUNCHER, NoteSpec
 
 from pytest_resilience.chaos.supervisor.client import Supervisor
@@ -82,14 +82,6 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition; fail after the time that is promised."""
-    deadline = time.monotonic() + GONE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 SIGNALS = {"SIGKILL": -9, "SIGTERM": -15, "SIGINT": -2, "SIGHUP": -1}
 
 
@@ -97,10 +89,10 @@ SIGNALS = {"SIGKILL": -9, "SIGTERM": -15, "SIGINT": -2, "SIGHUP": -1}
 def test_a_signal_to_the_test_process_ends_all(way: str, victim: psutil.Process) -> None:
     """A kill, the end that CI sends, Ctrl-C, a lost terminal."""
     with User(way, victim) as user:
-        until(lambda: user.acts() == (True, True, True, True))  # a busy machine stops a process late
+        assert until(lambda: user.acts() == (True, True, True, True))
         user.process.send_signal(getattr(signal, way))
         user.process.communicate()
-        until(lambda: user.acts() == (False, False, False, False))
+        assert until(lambda: user.acts() == (False, False, False, False), seconds=GONE_SECONDS)
         assert user.process.returncode == SIGNALS[way]
 
 
@@ -111,7 +103,7 @@ def test_an_end_of_the_test_process_ends_all(way: str, code: int, said: str, vic
     """Also where it never closes its supervisor; and it warns of nothing."""
     with User(way, victim) as user:
         _, errors = user.process.communicate()
-        until(lambda: user.acts() == (False, False, False, False))
+        assert until(lambda: user.acts() == (False, False, False, False), seconds=GONE_SECONDS)
     assert (user.process.returncode, said in errors, "Warning" in errors) == (code, True, False)
 
 
@@ -121,7 +113,7 @@ def test_a_fork_of_the_test_process_does_not_keep_its_effects(way: str, victim: 
     with User(way, victim) as user:
         user.process.kill()
         user.process.wait()
-        until(lambda: user.acts() == (False, False, False, False))
+        assert until(lambda: user.acts() == (False, False, False, False), seconds=GONE_SECONDS)
         assert lives(user.forked)
 
 
@@ -134,7 +126,7 @@ def test_a_signal_to_the_supervisor_ends_all(way: signal.Signals, tmp_path: Path
     pid = supervisor.pid
     assert pid is not None
     os.kill(pid, way)
-    until(lambda: not psutil.pid_exists(pid))
+    assert until(lambda: not psutil.pid_exists(pid), seconds=GONE_SECONDS)
     assert notes.read_text() == "a starts\na stops\n"
     with pytest.raises(ScenarioError, match=r"\(pid \d+\) ended with code 0 and lost: a. Inject again"):
         supervisor.touched("a")
@@ -152,7 +144,7 @@ def test_the_supervisor_ends_when_its_socket_is_closed(tmp_path: Path) -> None:
         near.sendall(to_line(1, Start("a", NoteSpec(str(notes), "a"))))
         assert isinstance(read_answer(near.recv(4096)), Started)
         near.close()
-        until(lambda: process.poll() == 0)
+        assert until(lambda: process.poll() == 0, seconds=GONE_SECONDS)
     assert notes.read_text() == "a starts\na stops\n"
 
 
@@ -203,5 +195,5 @@ def test_an_effect_that_hangs_or_blocks_keeps_no_other_one(tmp_path: Path) -> No
         "os.kill(os.getpid(), 9)\n"
     )
     user = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True)
-    until(lambda: not lives(int(user.stdout)))
+    assert until(lambda: not lives(int(user.stdout)), seconds=GONE_SECONDS)
     assert notes.read_text() == "one starts\none stops\n"

@@ -26,11 +26,11 @@ import pytest
 import shop
 
 STARTED = time.monotonic()
+hung = []
 
 @pytest.mark.soak
 def test_quote():
     if os.environ.get("PYTEST_XDIST_WORKER") == "gw1" and time.monotonic() - STARTED > 4:
-        threading.Lock().acquire()
         wait_for_nobody()
     assert shop.quote("game-1") > 0
 
@@ -39,6 +39,17 @@ def wait_for_nobody():
     lock.acquire()
     lock.acquire()
 """
+HANGING_ONCE = HANGING.replace("> 4:", "> 4 and not hung:").replace(
+    "        wait_for_nobody()", "        hung.append(True)\n        wait_for_nobody()"
+)
+SWALLOWING = HANGING.replace(
+    "    lock.acquire()\n    lock.acquire()",
+    """    while True:
+        try:
+            time.sleep(1)
+        except BaseException:
+            pass""",
+)
 HANGING_ALL = HANGING.replace('os.environ.get("PYTEST_XDIST_WORKER") == "gw1" and', "")
 
 
@@ -83,17 +94,40 @@ def test_a_stopped_worker_is_noticed_in_ten_seconds(tmp_path: Path) -> None:
     assert done.verdicts["worker_crashes"] == "unmet"
 
 
-def test_a_deadlocked_worker_is_told_from_a_slow_one(tmp_path: Path) -> None:
-    """Its heart beats, its iteration does not end: the stacks show the line, and it is replaced."""
-    project = distributed("-n2", files={"test_shop.py": HANGING}, duration="24s")
+def test_a_deadlock_is_noticed_in_ten_seconds_and_interrupted(tmp_path: Path) -> None:
+    """Its heart beats, its iteration does not end: that one fails, with stacks, and the worker goes on."""
+    done = run(tmp_path, distributed("-n2", files={"test_shop.py": HANGING_ONCE}, duration="24s"))
+    assert done.code == 1, done.output
+    (hang,) = done.report["hangs"]
+    assert (hang["worker"], hang["ending"]) == ("gw1", "interrupted")
+    assert 9.0 <= hang["seconds"] <= 10.0
+    assert "in wait_for_nobody" in hang["stacks"]
+    assert "in wait_for_nobody" in done.output
+    assert "longer than 9.0s, and its longest pass before took" in done.output
+    assert workers(tmp_path)["gw1"].status == "ended"
+    assert done.verdicts["worker_crashes"] == "met"
+    assert done.verdicts["failures_outside_faults"] == "unmet"
+
+
+def test_a_worker_that_cannot_be_interrupted_is_replaced(tmp_path: Path) -> None:
+    """After a grace as long as the limit, which the user sets; the iteration counts as a failure."""
+    project = distributed(
+        "-n2", "--soak-iteration-timeout=2s", files={"test_shop.py": SWALLOWING}, duration="20s"
+    )
     done = run(tmp_path, project)
     assert done.code == 1, done.output
+    (hang,) = done.report["hangs"]
+    assert hang["worker"] == "gw1"
+    assert hang["ending"] == "it could not be interrupted, so the worker is replaced"
     stuck = workers(tmp_path)["gw1"]
     assert stuck.status == "crashed"
-    assert stuck.reason.startswith("test_shop.py::test_quote hung for")
+    assert stuck.reason.startswith("test_shop.py::test_quote hung for 2.")
+    assert stuck.reason.endswith(" and could not be interrupted")
     assert "in wait_for_nobody" in stuck.stacks
     assert workers(tmp_path)["gw2"].replaces == "gw1"
     assert "in wait_for_nobody" in done.output, done.output
+    assert done.verdicts["worker_crashes"] == "unmet"
+    assert done.verdicts["failures_outside_faults"] == "unmet"
 
 
 def test_workers_end_when_their_leader_is_killed(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import psutil
 import pytest
 from leftovers import listens, state, words
 from plugin_soaks import NO_MEMORY, Finished, Project, finish, run, running
+from polling import until
 
 from pytest_resilience.chaos.leftovers import clean
 from pytest_resilience.chaos.supervisor.codec import encode
@@ -67,13 +68,6 @@ SOAK = Project(
 CLEANUP = Project(("--resilience-cleanup",), files={"conftest.py": "", "test_shop.py": "assert False\n"})
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @dataclass(frozen=True)
 class World:
     """A soak under way, seen from outside: a stopped service, pressure, a proxy, a disk."""
@@ -124,14 +118,14 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monkeypatch.setenv("SERVICE_PID", str(service.pid))
         monkeypatch.setenv("TMPDIR", str(folder / "tmp"))
         tests = undo.enter_context(running(folder, SOAK))
-        until(lambda: state(service.pid) == "T" and tests.poll() is None)
+        assert until(lambda: state(service.pid) == "T" and tests.poll() is None)
         (path,) = (folder / ".resilience" / "outside").glob("*.json")
         supervisor = psutil.Process(read_notes(path).supervisor.pid)
         undo.callback(kill, supervisor)
         undo.callback(clean, path.parent)
         undo.callback(tests.wait)
         undo.callback(tests.kill)
-        until(lambda: "burn" in roles(supervisor))
+        assert until(lambda: "burn" in roles(supervisor))
         found = World(folder, tests, service.pid, supervisor, roles(supervisor))
         assert all(acting for what, acting in found.acts().items() if what != "mounts")
         yield found
@@ -174,7 +168,7 @@ def test_what_a_killed_supervisor_held_is_removed(world: World) -> None:
     for role in ("wake", "disk", "folder"):
         world.children[role].kill()
     world.supervisor.kill()
-    until(lambda: not lives(world.supervisor.pid))
+    assert until(lambda: not lives(world.supervisor.pid))
     acts = world.acts()
     assert acts["stopped service"]
     assert acts["folders"]
@@ -194,7 +188,7 @@ def test_children_that_outlive_their_supervisor_are_ended(world: World) -> None:
     world.supervisor.suspend()
     world.kill_tests()
     world.supervisor.kill()
-    until(lambda: not lives(world.supervisor.pid))
+    assert until(lambda: not lives(world.supervisor.pid))
     assert lives(world.children["wake"].pid)
     cleaned = clean_up(world.folder)
     assert cleaned.code == 0, cleaned.output
@@ -212,7 +206,7 @@ def test_a_run_that_is_alive_is_left_alone(world: World) -> None:
     world.tests.send_signal(signal.SIGTERM)
     ended = finish(world.folder, world.tests)
     assert ended.code == 2, ended.output
-    until(lambda: not any(world.acts().values()))
+    assert until(lambda: not any(world.acts().values()))
     assert world.notes == []
 
 
@@ -254,7 +248,7 @@ def test_another_process_with_the_number_is_never_touched(tmp_path: Path) -> Non
     """Neither a stopped one, nor one with the supervisor's number: they began at another time."""
     with sleeping() as stopped, sleeping() as other:
         stopped.suspend()
-        until(lambda: state(stopped.pid) == "T")
+        assert until(lambda: state(stopped.pid) == "T")
         recycled, supervisor = identify(stopped.pid), identify(other.pid)
         assert recycled is not None
         assert supervisor is not None
@@ -275,8 +269,8 @@ def test_a_supervisor_that_does_not_end_is_killed(tmp_path: Path) -> None:
     with sleeping() as stopped, subprocess.Popen(deaf) as process:
         try:
             stopped.suspend()
-            until(lambda: state(stopped.pid) == "T")
-            until(lambda: bool(psutil.Process(process.pid).children()))
+            assert until(lambda: state(stopped.pid) == "T")
+            assert until(lambda: bool(psutil.Process(process.pid).children()))
             (child,) = psutil.Process(process.pid).children()
             supervisor, victim = identify(process.pid), identify(stopped.pid)
             assert supervisor is not None
@@ -317,7 +311,7 @@ def test_only_processes_of_this_machine_and_user_are_touched(
     """Numbers mean nothing elsewhere; after a reboot, only files can be left."""
     with sleeping() as stopped:
         stopped.suspend()
-        until(lambda: state(stopped.pid) == "T")
+        assert until(lambda: state(stopped.pid) == "T")
         notes = replace(dead_run(), effects=(Noted("1 a", identify(stopped.pid)),))
         path = note(tmp_path, replace(notes, place=place))  # type: ignore[arg-type]
         cleaned = clean_up(tmp_path)

@@ -234,11 +234,22 @@ def test_maxfail_ignores_failures_under_faults(tmp_path: Path) -> None:
     assert "stopping after" not in ended.output
 
 
+UNWATCHED = (
+    "--soak-duration=55s",
+    "--soak-iteration-timeout=0",
+    "--timeout=3",
+    "--timeout-method=thread",
+)
+
+
 @pytest.mark.parametrize("func_only", ["true", "false"])
-def test_a_timeout_by_signal_fails_an_iteration(tmp_path: Path, func_only: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "told"), [("signal", "Timeout"), ("thread", "it took longer than its own timeout (1.0s)")]
+)
+def test_a_timeout_fails_an_iteration(tmp_path: Path, method: str, told: str, func_only: str) -> None:
     """The soak goes on: the failure belongs to the fault that made the test hang."""
     hangs = Project(
-        ("--soak-duration=8s", "--timeout=1", "--timeout-method=signal"),
+        ("--soak-duration=8s", "--timeout=1", f"--timeout-method={method}"),
         f"timeout_func_only = {func_only}\n{LONG_CHAOS.replace('50s', '5s')}",
         {"test_shop.py": HANGS_UNDER_A_FAULT},
         TIMEOUT,
@@ -247,13 +258,15 @@ def test_a_timeout_by_signal_fails_an_iteration(tmp_path: Path, func_only: str) 
     assert ended.report["status"] == "complete", ended.output
     row = ended.tests["test_hangs"]
     assert (row["failures"], row["failures_in_faults"]) == (1, 1)
-    assert any("Timeout" in failure["text"] for failure in ended.report["failures"])
+    assert any(told in failure["text"] for failure in ended.report["failures"])
 
 
-def test_a_timeout_by_thread_ends_the_process_and_keeps_what_was_measured(tmp_path: Path) -> None:
+def test_without_the_watchdog_a_timeout_by_thread_ends_the_process(
+    tmp_path: Path,
+) -> None:
     """pytest-timeout calls os._exit: no report is written, but run.db has all but the last second."""
     hangs = Project(
-        ("--soak-duration=55s", "--timeout=3", "--timeout-method=thread"),
+        UNWATCHED,
         LONG_CHAOS.replace("BASELINE_ESTABLISHMENT = 0.2s", "BASELINE_ESTABLISHMENT = 1.5s"),
         {"test_shop.py": HANGS_UNDER_A_FAULT},
         TIMEOUT,
@@ -275,7 +288,7 @@ def test_faults_outside_are_gone_after_a_timeout_by_thread(tmp_path: Path) -> No
     folder = tmp_path / "shop"
     files = {"conftest.py": PAUSED_WORLD, "test_shop.py": HANGS_WHILE_PAUSED}
     ini = LONG_CHAOS.replace("valuation_exception", "provider_timeout")
-    hangs = Project(("--soak-duration=55s", "--timeout=3", "--timeout-method=thread"), ini, files, TIMEOUT)
+    hangs = Project(UNWATCHED, ini, files, TIMEOUT)
     ended = run(folder, hangs)
     assert ended.code == 1, ended.output
     assert (folder / "stopped").exists()

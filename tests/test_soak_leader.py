@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from polling import until
 
 from pytest_resilience.clock import SystemClock
 from pytest_resilience.errors import StoreError
@@ -61,14 +62,6 @@ class Led:
         return messages.Stop() in self.commands and bool(self.leader.cpu_seconds)
 
 
-def wait_until(ready: Callable[[], bool]) -> None:
-    """Poll until it is so."""
-    end = time.monotonic() + DEADLINE
-    while not ready():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.002)
-
-
 def assert_stopped_once(led: Led) -> None:
     """Stop is the last command, and no thread is left."""
     assert led.commands.count(messages.Stop()) == 1
@@ -83,7 +76,7 @@ def test_a_run_ends_by_itself_at_its_time() -> None:
     began = time.monotonic()
     led.leader.start()
     led.declare()
-    wait_until(led.ended)
+    assert until(led.ended)
     assert time.monotonic() - began >= 0.4
     assert (led.leader.reason, led.leader.error) == ("", None)
     entered = [one.phase for one in led.commands if isinstance(one, messages.EnterPhase)]
@@ -100,11 +93,11 @@ def test_news_of_the_runner_wake_the_script_at_once() -> None:
     """It does not wait for the next poll to see that the first round is over."""
     led = Led(60.0)
     led.leader.start()
-    wait_until(lambda: led.entered(PhaseName.INITIALIZATION))
+    assert until(lambda: led.entered(PhaseName.INITIALIZATION))
     time.sleep(0.02)
     began = time.monotonic()
     led.declare()
-    wait_until(lambda: led.entered(PhaseName.BASELINE))
+    assert until(lambda: led.entered(PhaseName.BASELINE))
     assert time.monotonic() - began < 0.2
     led.leader.cancel()
 
@@ -114,7 +107,7 @@ def test_a_cancelled_run_cleans_up_before_cancel_returns() -> None:
     led = Led(60.0)
     led.leader.start()
     led.declare()
-    wait_until(lambda: messages.WatchSeams(active=True) in led.commands)
+    assert until(lambda: messages.WatchSeams(active=True) in led.commands)
     led.leader.cancel()
     assert messages.WatchSeams(active=False) in led.commands
     baseline = led.phases[PhaseName.BASELINE]
@@ -139,9 +132,9 @@ def test_an_abort_cuts_the_phase_with_its_reason() -> None:
     led = Led(60.0, lambda: "97.0 % of the machine's memory is in use" if full.is_set() else "")
     led.leader.start()
     led.declare()
-    wait_until(lambda: led.entered(PhaseName.BASELINE))
+    assert until(lambda: led.entered(PhaseName.BASELINE))
     full.set()
-    wait_until(led.ended)
+    assert until(led.ended)
     assert led.leader.reason == "97.0 % of the machine's memory is in use"
     baseline = led.phases[PhaseName.BASELINE]
     assert (baseline.status, baseline.reason) == ("cut", led.leader.reason)
@@ -154,7 +147,7 @@ def test_a_suite_that_is_broken_is_a_reason() -> None:
     led = Led(60.0)
     led.leader.start()
     led.leader.take(messages.Broken("test_a", "fails at once"))
-    wait_until(led.ended)
+    assert until(led.ended)
     assert led.leader.reason.startswith("test_a fails at once: nothing can be said")
     assert_stopped_once(led)
 
@@ -169,7 +162,7 @@ def test_a_failing_store_is_a_reason_and_a_defect_is_kept(failure: Exception, re
     led.failure = failure
     led.leader.start()
     led.declare()
-    wait_until(led.ended)
+    assert until(led.ended)
     assert led.leader.reason == reason
     assert led.leader.error is (None if reason else failure)
     assert_stopped_once(led)
@@ -180,6 +173,6 @@ def test_leading_costs_next_to_nothing() -> None:
     led = Led(0.5)
     led.leader.start()
     led.declare()
-    wait_until(led.ended)
+    assert until(led.ended)
     assert 0 < led.leader.cpu_seconds < 0.1
     led.leader.cancel()

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from pytest_resilience.clock import ManualClock
+from pytest_resilience.soak.limits import Limit
 from pytest_resilience.soak.outcome import Outcome, Status
 from pytest_resilience.soak.stacks import all_stacks
 from pytest_resilience.soak.watchdog import (
     ENDED_BY_ITSELF,
     INTERRUPTED,
     LONGEST_GRACE_SECONDS,
-    RUN_ENDED,
+    NOT_INTERRUPTED,
     STALLED_SECONDS,
     STILL_HANGING,
     Iteration,
@@ -34,6 +35,7 @@ class Kennel:
 
     timeout: float = TIMEOUT
     calm_since: float = 0.0
+    last_resort: str = "it is left"
     watchdog: "Watchdog | None" = None
     kept: list[Hang] = field(default_factory=list)
     interrupts: int = 0
@@ -44,7 +46,7 @@ class Kennel:
     def __post_init__(self) -> None:
         self.clock = ManualClock(1000.0)
         self.dog = Watchdog(
-            self.timeout,
+            Limit(self.timeout),
             clock=self.clock,
             origin=1000.0,
             calm_since=lambda: self.calm_since,
@@ -155,13 +157,41 @@ def test_what_cannot_be_interrupted_ends_the_run(heard: bool) -> None:
     kennel.after(LONGEST_GRACE_SECONDS)
     assert kennel.given_up == []
     kennel.after(1)
-    assert [hang.ending for hang in kennel.given_up] == [RUN_ENDED]
-    assert kennel.endings == [STILL_HANGING, RUN_ENDED]
+    left = NOT_INTERRUPTED.format("it is left")
+    assert [hang.ending for hang in kennel.given_up] == [left]
+    assert kennel.endings == [STILL_HANGING, left]
 
 
 def test_a_short_limit_has_a_short_grace() -> None:
     """As long as the limit, from one second to thirty."""
-    assert [Kennel(limit).dog.grace for limit in (0.1, 5.0, 300.0)] == [1.0, 5.0, 30.0]
+    for limit, grace in ((0.1, 1), (5.0, 5), (300.0, 30)):
+        kennel = Kennel(limit)
+        kennel.begin()
+        kennel.after(limit + 1 + grace)
+        assert not kennel.given_up
+        kennel.after(1)
+        assert kennel.given_up
+
+
+def test_a_time_of_its_own_counts_under_faults_too() -> None:
+    """As the user gave it to the test; without it, the limit holds again."""
+    kennel = Kennel(calm_since=float("inf"))
+    kennel.begin()
+    kennel.after(3)
+    kennel.dog.set_timer(5)
+    kennel.after(5)
+    assert kennel.kept == []
+    kennel.after(1)
+    assert kennel.endings == [STILL_HANGING]
+    assert kennel.dog.wants_interrupt()
+    assert kennel.dog.cancel_timer()
+    expected = "the iteration hung: it took longer than its own timeout (5.0s)"
+    assert kennel.dog.verdict == expected
+    assert kennel.dog.end(PASSED).text() == expected
+    kennel.begin()
+    kennel.after(10 * TIMEOUT)
+    assert len(kennel.kept) == 2
+    assert not kennel.dog.cancel_timer()
 
 
 def test_time_under_a_fault_does_not_count() -> None:
@@ -235,12 +265,11 @@ def test_who_returns_in_the_last_instant_is_not() -> None:
     kennel = Kennel()
     kennel.begin()
     kennel.after(TIMEOUT + 1)
-    iteration = kennel.dog.current
-    assert iteration is not None
+    hung = kennel.dog._hung
+    assert hung is not None
     kennel.clock.advance(LONGEST_GRACE_SECONDS + 1)
-    hang = kennel.kept[0]
     kennel.dog.end(PASSED)
-    kennel.dog._insist(iteration, hang, kennel.clock.now() - 1000.0)
+    kennel.dog._insist(hung, kennel.clock.now() - 1000.0)
     assert kennel.given_up == []
     kennel.begin()
     assert kennel.dog.end(PASSED) is PASSED
@@ -254,7 +283,7 @@ def test_the_thread_looks_by_itself_and_ends() -> None:
     told = threading.Event()
     kennel = Kennel()
     dog = Watchdog(
-        0.05,
+        Limit(0.05),
         clock=clock,
         origin=clock.now(),
         calm_since=lambda: 0.0,

@@ -35,15 +35,16 @@ class IterationTimedOut(HungIteration, _Failed):
 
 
 class HangRescue:
-    """Interrupts the main thread with a signal, from `start` to `stop`; else ends the process.
+    """Interrupts the main thread with a signal, from `start` to `stop`.
 
     Args:
-        finish: ends the soak with its report, on the watchdog's thread.
+        last_resort: what `give_up` does, in words.
+        give_up: does it, on the watchdog's thread.
     """
 
-    def __init__(self, finish: Callable[[Hang], None]) -> None:
+    def __init__(self, last_resort: str, give_up: Callable[[Hang], None]) -> None:
         self.watchdog: Watchdog | None = None
-        self._finish = finish
+        self.last_resort, self.give_up = last_resort, give_up
         self._before: Any = None
         self._on_main_thread = False
         self._debugging = False
@@ -64,6 +65,18 @@ class HangRescue:
         """Leave whoever looks at a test alone from now on."""
         self._debugging = True
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_timeout_set_timer(self, settings: Any) -> bool | None:
+        """Take over from pytest-timeout's thread, which would end this process without any report."""
+        if self.watchdog is None or settings.method != "thread":
+            return None
+        self.watchdog.set_timer(settings.timeout)
+        return True
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_timeout_cancel_timer(self) -> bool | None:
+        return (self.watchdog is not None and self.watchdog.cancel_timer()) or None
+
     def is_debugged(self) -> bool:
         return self._debugging or any(name in sys.modules for name in DEBUGGERS)
 
@@ -75,16 +88,6 @@ class HangRescue:
         if self._on_main_thread and main is not None:
             signal.pthread_kill(main, SIGNAL)
 
-    def give_up(self, hang: Hang) -> None:
-        """End the run and this process: the hanging thread can be left behind in no other way."""
-        guard = threading.Timer(LAST_RESORT_SECONDS, _leave)
-        guard.daemon = True
-        guard.start()
-        try:
-            self._finish(hang)
-        finally:
-            _leave()
-
     def _handle(self, number: int, frame: FrameType | None) -> None:
         __tracebackhide__ = True
         watchdog = self.watchdog
@@ -92,6 +95,17 @@ class HangRescue:
             raise IterationTimedOut(watchdog.verdict)
         if callable(self._before):
             self._before(number, frame)
+
+
+def leave_after(finish: Callable[[], None]) -> NoReturn:
+    """End this process after `finish`: a thread that hangs can be left behind in no other way."""
+    guard = threading.Timer(LAST_RESORT_SECONDS, _leave)
+    guard.daemon = True
+    guard.start()
+    try:
+        finish()
+    finally:
+        _leave()
 
 
 def finish_session(session: pytest.Session) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_resilience.errors import StoreError
 from pytest_resilience.plugin import pytest_private as private
-from pytest_resilience.plugin.verdict_reports import Locations, verdict_reports
+from pytest_resilience.plugin.verdict_reports import Locations, end_of, verdict_reports
 from pytest_resilience.report import json_report, junit, terminal
 from pytest_resilience.report.model import Report
 from pytest_resilience.store.layout import RunFolder
@@ -32,6 +32,7 @@ class Presentation:
         session.testscollected = len(reports)  # pytest's progress counts these, not the items
         for report in reports:
             config.hook.pytest_runtest_logreport(report=report)
+            config.hook.pytest_runtest_logreport(report=end_of(report))
 
     def show(self, reporter: "pytest.TerminalReporter") -> None:
         """Write the section of the terminal, once."""

@@ -13,9 +13,10 @@ from pytest_resilience.clock import Clock, SystemClock
 from pytest_resilience.errors import ResilienceError, RunChangedError
 from pytest_resilience.option_values import AUTO
 from pytest_resilience.plugin import pytest_private as private
+from pytest_resilience.plugin.allure import allure_paused
 from pytest_resilience.plugin.declare import DeclarationFailed
 from pytest_resilience.plugin.ending import Ending
-from pytest_resilience.plugin.hangs import HangRescue, finish_session, show_output
+from pytest_resilience.plugin.hangs import HangRescue, finish_session, leave_after, show_output
 from pytest_resilience.plugin.live import Console
 from pytest_resilience.plugin.news import EVENT_HOOK, HookNews
 from pytest_resilience.plugin.options import SETTINGS
@@ -153,7 +154,11 @@ class SoakPlugin:
         clock = SystemClock()
         console = Console(self._config, clock)
         news = HookNews(self._config.hook, console.say)
-        rescue = HangRescue(lambda hang: self._end_hung(session, soak, console, hang))
+
+        def give_up(hang: Hang) -> None:
+            leave_after(lambda: self._end_hung(session, soak, console, hang))
+
+        rescue = HangRescue("the run ends", give_up)
 
         def between() -> None:
             console.tick()
@@ -196,7 +201,7 @@ class SoakPlugin:
         )
         try:
             self._signals.listen()
-            with private.loop_shortcuts(session):
+            with private.loop_shortcuts(session), allure_paused(self._config):
                 soak.loop()
         except (KeyboardInterrupt, pytest.exit.Exception, session.Failed) as stop:
             ending.interruption = stop

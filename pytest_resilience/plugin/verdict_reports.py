@@ -115,6 +115,11 @@ def _report(
     )
 
 
+def end_of(report: pytest.TestReport) -> pytest.TestReport:
+    """Return the teardown that belongs to a report: pytest-html shows a test only when that is there."""
+    return pytest.TestReport(report.nodeid, report.location, {}, "passed", None, "teardown")
+
+
 def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:
     """Return how pytest shows a criterion that is neither plainly met nor unmet."""
     verdict = getattr(report, "resilience_verdict", "")

@@ -3,14 +3,17 @@
 import json
 import platform
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from pytest_resilience.clock import SystemClock
 from pytest_resilience.errors import ResilienceError
 from pytest_resilience.plugin import pytest_private as private
+from pytest_resilience.plugin.allure import allure_paused
 from pytest_resilience.plugin.declare import DeclarationFailed
+from pytest_resilience.plugin.hangs import HangRescue
 from pytest_resilience.plugin.select import NO_SOAK_TESTS, select
 from pytest_resilience.plugin.stack_dump import offer_stacks
 from pytest_resilience.plugin.suite import PytestSuite
@@ -88,8 +91,13 @@ class WorkerPlugin:
 
     def _loop(self, session: pytest.Session, suite: PytestSuite, world: World) -> None:
         try:
-            with private.loop_shortcuts(session), offer_stacks():
-                self._run.loop(suite, world)
+            with (
+                private.loop_shortcuts(session),
+                allure_paused(self._config),
+                offer_stacks(),
+                self._rescue() as rescue,
+            ):
+                self._run.loop(suite, world, rescue)
         except pytest.exit.Exception as end:
             self._tell(messages.EXIT, end.msg, -1 if end.returncode is None else end.returncode)
         except session.Failed as end:
@@ -99,6 +107,16 @@ class WorkerPlugin:
                 self._tell(messages.INTERRUPTED, str(end))
         except ResilienceError as broken:
             self._tell(messages.BROKEN, str(broken))
+
+    @contextmanager
+    def _rescue(self) -> Iterator[HangRescue]:
+        rescue = HangRescue("the worker is replaced", self._run.give_up)
+        self._config.pluginmanager.register(rescue, "resilience-hang-rescue")
+        rescue.start()
+        try:
+            yield rescue
+        finally:
+            rescue.stop()
 
     def _tear_down(self, suite: PytestSuite) -> None:
         try:

@@ -25,11 +25,11 @@ from pytest_resilience.soak.orders import Orders
 from pytest_resilience.soak.resume import Past
 from pytest_resilience.soak.roster import Roster, silence
 from pytest_resilience.store.codec import KINDS
-from pytest_resilience.store.records import Failure, Tally
+from pytest_resilience.store.records import Failure, Hang, Tally
 from pytest_resilience.units import format_duration
 
 REFUSALS = (messages.USAGE, messages.DECLARATION, messages.COLLECTION)
-OWNED = (Tally, Failure, Sample, EventMetrics, Observer)
+OWNED = (Tally, Failure, Hang, Sample, EventMetrics, Observer)
 """Records that must not be mixed with those of other workers."""
 
 EARLIER = ""
@@ -290,7 +290,7 @@ class Crew:
         if isinstance(message, messages.Stuck):
             member.stacks = message.stacks
             took = format_duration(message.seconds)
-            self._end(member, f"{message.test} hung for {took} without a fault that explains it")
+            self._end(member, f"{message.test} hung for {took} and could not be interrupted")
 
     def _record(self, member: Member, record: Message) -> None:
         if isinstance(record, Seam):

@@ -248,7 +248,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """An iteration of `test` has not ended for much longer than any before it; `stacks` is where it hangs."""
+    """An iteration of `test` hangs and cannot be interrupted; `stacks` is where."""
 
     test: str
     seconds: float

@@ -12,6 +12,7 @@ from pytest_resilience.memory.sampler import Sampler, interval_for
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak.led_run import LedRun
 from pytest_resilience.soak.legacy import NOTHING
+from pytest_resilience.soak.limits import Limit
 from pytest_resilience.soak.link import Link, Loopback
 from pytest_resilience.soak.live import Now
 from pytest_resilience.soak.run_setup import RunSetup
@@ -76,7 +77,7 @@ class SoakRun(LedRun):
         if not self._settings.iteration_timeout:
             return None
         return Watchdog(
-            self._settings.iteration_timeout,
+            Limit(self._settings.iteration_timeout),
             clock=self._clock,
             origin=self._origin,
             calm_since=self._runner.calm_since,

@@ -105,6 +105,7 @@ class Runner:
         )
         self._windows = EventWindows()
         self._telemetry = Telemetry(self.owner)
+        self.longest_pass = self._telemetry.longest_pass
         self._phase: str = PhaseName.INITIALIZATION
         self._stopping, self._entered = threading.Event(), threading.Event()
         self._seams: Watch | None = None

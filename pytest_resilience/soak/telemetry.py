@@ -14,6 +14,8 @@ from pytest_resilience.workers import MAIN
 MOST_KINDS_OF_FAILURE = 200
 """Of failures within faults, and as many again of those outside."""
 
+WITHOUT_FAULTS = tuple(phase for phase in PhaseName if phase != PhaseName.CHAOS)
+
 OTHER = "(other kinds of failures)"
 
 LONGEST_TEXT = 32 * 1024
@@ -23,7 +25,7 @@ LONGEST_TEXT = 32 * 1024
 class _Counts:
     def __init__(self) -> None:
         self.iterations = self.failures = self.in_faults = self.skipped = 0
-        self.longest = 0.0
+        self.longest = self.longest_pass = 0.0
         self.latency = Histogram()
 
     def restore(self, tally: Tally) -> None:
@@ -42,6 +44,7 @@ class _Counts:
             self.in_faults += bool(event_id)
         elif outcome.status is Status.PASSED:
             self.latency.add(outcome.seconds)
+            self.longest_pass = max(self.longest_pass, took)
 
 
 class Telemetry:
@@ -113,6 +116,14 @@ class Telemetry:
             if part is not None:
                 latencies.merge(part)
         return latencies
+
+    def longest_pass(self, test: str) -> float | None:
+        """Return the seconds of a test's longest pass where no fault could hold it up; on any thread.
+
+        None if it has not passed in this process.
+        """
+        counts = (self._counts.get((test, phase)) for phase in WITHOUT_FAULTS)
+        return max((one.longest_pass for one in counts if one), default=0.0) or None
 
     def drain(self) -> Iterator[Tally | Failure]:
         """Yield what changed since the last call."""

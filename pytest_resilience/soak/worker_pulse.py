@@ -1,4 +1,4 @@
-"""The worker's heartbeat: tells its leader that it lives and whether it hangs, and ends it when it must."""
+"""The worker's heartbeat: tells its leader that it lives, and ends it when it must."""
 
 import os
 import signal
@@ -9,8 +9,6 @@ from contextlib import suppress
 from pytest_resilience.clock import Clock
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.link import Link
-from pytest_resilience.soak.stacks import HIDDEN, all_stacks
-from pytest_resilience.soak.stuck import StuckWatch
 
 BEAT_SECONDS = 1.0
 GENTLE_SECONDS = 2.0
@@ -34,8 +32,6 @@ class WorkerPulse:
         self._link, self._clock, self._undo = link, clock, undo
         self._main = threading.main_thread().ident or 0
         self._expiring, self._finished = threading.Event(), threading.Event()
-        self._told = False
-        self.watch: StuckWatch | None = None
         self.interrupting = False
         threading.Thread(target=self._beat, name="resilience-heartbeat", daemon=True).start()
 
@@ -50,14 +46,7 @@ class WorkerPulse:
     def _beat(self) -> None:
         while not self._clock.wait(self._expiring, BEAT_SECONDS):
             self._link.send(messages.Heartbeat())
-            self._tell_hang()
         self._end()
-
-    def _tell_hang(self) -> None:
-        hang = self.watch.hang() if self.watch else None
-        if hang is not None and not self._told:
-            self._told = True
-            self._link.send(messages.Stuck(*hang, all_stacks(HIDDEN)))
 
     def _end(self) -> None:
         threading.Thread(target=self._undo, name="resilience-cleanup", daemon=True).start()

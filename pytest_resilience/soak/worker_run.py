@@ -10,15 +10,17 @@ from pytest_resilience.memory.sampler import Sampler
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.legacy import Legacy
+from pytest_resilience.soak.limits import Limit
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.pacing import Load
 from pytest_resilience.soak.reach import reach
 from pytest_resilience.soak.run import sampler_of
 from pytest_resilience.soak.runner import Runner, Suite, World
-from pytest_resilience.soak.stuck import StuckWatch
 from pytest_resilience.soak.tasks import soak_tasks
+from pytest_resilience.soak.watchdog import Rescue, Watchdog
 from pytest_resilience.soak.worker_end import Channel, WorkerEnd
 from pytest_resilience.soak.worker_pulse import WorkerPulse
+from pytest_resilience.store.records import Hang
 
 LEADER_GONE = "the process that led the soak is gone"
 
@@ -43,7 +45,8 @@ class WorkerRun:
         self._orders: SimpleQueue[Message] = SimpleQueue()
         self._runner: Runner | None = None
         self._sampler: Sampler | None = None
-        self._watch: StuckWatch | None = None
+        self._suite: Suite | None = None
+        self._rescue: Rescue | None = None
         self._world = World()
         self.told_to_end = False
         self.end = WorkerEnd(channel, self._lose)
@@ -62,13 +65,12 @@ class WorkerRun:
         """Have nothing to do until the soak is over."""
         self._next()
 
-    def loop(self, suite: Suite, world: World) -> None:
+    def loop(self, suite: Suite, world: World, rescue: Rescue) -> None:
         """Loop the suite until the leader ends it; faults are removed when this returns or raises.
 
         Raise Dismissed, and what the suite raises.
         """
-        self._watch, self._world = StuckWatch(suite, self._clock), world
-        self.pulse.watch = self._watch
+        self._suite, self._world, self._rescue = suite, world, rescue
         for mark in world.marks.values():
             self.end.send(mark)
         self.end.send(messages.Ready(tuple(reach(world))))
@@ -82,10 +84,19 @@ class WorkerRun:
             if self._sampler:
                 undo.callback(self._sampler.stop)
                 self._sampler.start()
+            if runner.watchdog:
+                undo.callback(runner.watchdog.stop)
+                runner.watchdog.start()
             runner.run()
 
+    def give_up(self, hang: Hang) -> None:
+        """Count an iteration that cannot be interrupted, and have this worker replaced; on another thread."""
+        assert self._runner is not None
+        self._runner.abandon(hang)
+        self._runner.flush()
+        self.end.send(messages.Stuck(hang.test, hang.seconds, hang.stacks))
+
     def _finish(self, runner: Runner) -> None:
-        self.pulse.watch = None
         runner.stop()
         runner.flush()
         if self._sampler:
@@ -113,24 +124,16 @@ class WorkerRun:
                     self.pulse.expire()
                 if self._runner:
                     self._runner.stop()
-            case _:
-                self._tell_runner(command)
-
-    def _tell_runner(self, command: Message) -> None:
-        if self._watch and not isinstance(command, (messages.Remove, messages.Settle)):
-            self._watch.heed(command)
-        if self._runner:
-            self._runner.receive(command)
-        if self._watch and isinstance(command, (messages.Remove, messages.Settle)):
-            self._watch.heed(command)
+            case _ if self._runner:
+                self._runner.receive(command)
 
     def _begin(self, begin: messages.Begin) -> None:
         """Make the runner: its clock shows the run's time."""
-        assert self._watch is not None
+        assert self._suite is not None
         self._origin = self._clock.now() - begin.at
         seed = self._settings.seed or 0
         self._runner = Runner(
-            self._watch,
+            self._suite,
             self._world,
             self.end,
             clock=self._clock,
@@ -146,6 +149,21 @@ class WorkerRun:
         if self._settings.enable_memory_monitoring:
             self._sampler = sampler_of(self._runner, self.end, self._settings, self._clock, self._origin)
             self._runner.memory = self._sampler
+        self._runner.watchdog = self._make_watchdog(self._runner)
+
+    def _make_watchdog(self, runner: Runner) -> Watchdog | None:
+        """Have hangs noticed early: whoever runs many workers does not see that one of them stands still."""
+        if not self._settings.iteration_timeout or self._rescue is None:
+            return None
+        return Watchdog(
+            Limit(self._settings.iteration_timeout, runner.longest_pass),
+            clock=self._clock,
+            origin=self._origin,
+            calm_since=runner.calm_since,
+            owner=runner.owner,
+            rescue=self._rescue,
+            keep=self.end.send,
+        )
 
     # When the leader is gone
 

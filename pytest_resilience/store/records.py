@@ -57,7 +57,7 @@ class Hang:
     fault that it overlapped, or empty. `ending` says what became of it: see soak.watchdog.
     """
 
-    KEY: ClassVar[tuple[str, ...]] = ("test", "started")
+    KEY: ClassVar[tuple[str, ...]] = ("test", "started", "worker")
     test: str
     started: float
     phase: str
@@ -65,6 +65,7 @@ class Hang:
     event_id: str
     ending: str
     stacks: str
+    worker: str = MAIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import time
 from pytest_resilience.clock import SystemClock
 from pytest_resilience.rates import parse_rate
 from pytest_resilience.soak import messages
+from pytest_resilience.soak.limits import Limit
 from pytest_resilience.soak.link import Loopback
 from pytest_resilience.soak.outcome import Outcome, Status
 from pytest_resilience.soak.pacing import NO_LIMIT, Load
@@ -39,6 +40,7 @@ class Calm:
     """Has nothing to rescue."""
 
     watchdog: Watchdog | None = None
+    last_resort = "it is left"
 
     def is_debugged(self) -> bool:
         return False
@@ -76,7 +78,7 @@ def measure(count: int, *, watched: bool, load: Load) -> float:
         load=load,
     )
     watchdog = Watchdog(
-        300.0,
+        Limit(300.0),
         clock=clock,
         origin=origin,
         calm_since=runner.calm_since,
