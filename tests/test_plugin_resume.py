@@ -4,7 +4,7 @@ import shutil
 import signal
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -239,7 +239,7 @@ def test_where_no_run_is_there_is_none_to_go_on_with(tmp_path: Path) -> None:
 
 def test_a_run_has_one_process(tmp_path: Path) -> None:
     """While it is going on nobody else can resume it, but its report can be looked at."""
-    with running(tmp_path, SHORT) as process:
+    with running(tmp_path, replace(SHORT, arguments=("--soak-duration=90s",))) as process:
         wait_for(tmp_path, lambda data: bool(data.tallies))
         second = run(tmp_path, Project(("--soak-resume",)))
         assert error_of(second).endswith(
