@@ -61,7 +61,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     assert left.code == -signal.SIGKILL
     killed = read(left.run.database)
     half = read_again(left, "--soak-report=latest")
-    half.report  # noqa: B018: it is written anew below
+    half.report
     resumed = run(folder, RESUME)
     resumed.report
     again = read_again(left, f"--soak-report={left.run.test_id}", "--junitxml=again.xml")
