@@ -1,10 +1,9 @@
-"""What docs/breakers.md says of the libraries, by hand: a few calls each, without the checks of this project."""
+"""What docs/breakers.md says of the libraries, by hand: a few calls each, without the project's checks."""
 
 import asyncio
-import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiobreaker
@@ -41,7 +40,7 @@ class Hand:
     monotonic = time = __call__
 
     def datetime(self, _zone: object = None) -> datetime:
-        return datetime(2026, 1, 1) + timedelta(seconds=self.seconds - 1_700_000_000.0)
+        return datetime.fromtimestamp(self.seconds, UTC).replace(tzinfo=None)
 
     def outlast_open(self) -> None:
         self.seconds += OPEN_SECONDS + 1
@@ -139,7 +138,9 @@ def of_purgatory(hand: Hand, patch: pytest.MonkeyPatch, threshold: int = 2, **se
 
 def of_pyresilience(hand: Hand, patch: pytest.MonkeyPatch, threshold: int = 2, **settings: Any) -> Bench:
     patch.setattr(pyresilience._circuit_breaker, "_monotonic", hand)
-    config = pyresilience.CircuitBreakerConfig(threshold, OPEN_SECONDS, **{"success_threshold": 1, **settings})
+    config = pyresilience.CircuitBreakerConfig(
+        threshold, OPEN_SECONDS, **{"success_threshold": 1, **settings}
+    )
 
     @pyresilience.resilient(circuit_breaker=config)
     async def run(dependency: Callable[[], Awaitable[object]]) -> object:
@@ -254,9 +255,7 @@ def test_a_late_failure_after_the_recovery(library: str, hand: Hand, monkeypatch
 
 
 @libraries
-def test_a_late_failure_of_a_second_probe(
-    library: str, hand: Hand, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_late_failure_of_a_second_probe(library: str, hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two probes at once, the first closes the breaker: only aiobreaker opens again by the other alone."""
 
     async def script() -> bool:
@@ -275,9 +274,7 @@ def test_a_late_failure_of_a_second_probe(
 
 
 @libraries
-def test_a_late_success_instead_of_a_probe(
-    library: str, hand: Hand, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_late_success_instead_of_a_probe(library: str, hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call from before the outage succeeds while a probe is under way: it says nothing about now."""
 
     async def script() -> bool:
