@@ -1,7 +1,8 @@
 """What docs/breakers.md says of the libraries, by hand: a few calls each, without the project's checks."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,13 +54,14 @@ class Call:
         self.entered = False
         self._end = asyncio.get_running_loop().create_future()
         self.task = asyncio.ensure_future(run(self._dependency))
+        self.task.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen, and no news
 
     async def _dependency(self) -> object:
         self.entered = True
         return await self._end
 
     async def ends(self, error: BaseException | None = None) -> None:
-        if error is None:
+        if error is None or not self.entered:
             self._end.set_result("answer")
         else:
             self._end.set_exception(error)
@@ -423,6 +425,94 @@ def test_circuitbreaker_rejects_only_through_its_decorator() -> None:
         breaker.call(_raise_down)
     assert breaker.opened
     assert breaker.call(lambda: "in") == "in"
+
+
+def test_circuitbreaker_takes_an_interrupted_probe_for_a_success(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in a probe closes it, and so does a generator that is closed early."""
+    monkeypatch.setattr(circuitbreaker, "monotonic", hand)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    def items() -> Iterator[str]:
+        yield "item"
+        raise Down
+
+    def half_open() -> circuitbreaker.CircuitBreaker:
+        breaker = circuitbreaker.CircuitBreaker(1, OPEN_SECONDS)
+        with suppress(Down):
+            breaker(_raise_down)()
+        hand.outlast_open()
+        assert breaker.state == "half_open"
+        return breaker
+
+    breaker = half_open()
+    with suppress(KeyboardInterrupt):
+        breaker(interrupted)()
+    assert breaker.state == "closed"
+
+    breaker = half_open()
+    stream = breaker(items)()
+    next(stream)
+    stream.close()
+    assert breaker.state == "closed"
+
+
+def test_purgatory_never_trips_on_a_coroutine_function() -> None:
+    """The decorator of its sync factory is through with the call before anything has failed."""
+    factory = purgatory.SyncCircuitBreakerFactory(1, OPEN_SECONDS)
+    guarded = factory("it")(_raise_down_async)
+
+    async def script() -> None:
+        for _ in range(10):
+            with suppress(Down):
+                await guarded()
+
+    asyncio.run(script())
+    assert factory.get_breaker("it").context.state == "closed"
+
+
+def test_pybreaker_keeps_all_callers_waiting_while_a_probe_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lock is held during a call: the others neither get in nor are rejected."""
+    breaker = pybreaker.CircuitBreaker(fail_max=1, reset_timeout=0)
+    breaker.half_open()
+    entered, release, waited = threading.Event(), threading.Event(), threading.Event()
+
+    def hangs() -> None:
+        entered.set()
+        release.wait(10)
+
+    def other() -> None:
+        breaker.call(lambda: None)
+        waited.set()
+
+    probe, caller = threading.Thread(target=breaker.call, args=(hangs,)), threading.Thread(target=other)
+    probe.start()
+    assert entered.wait(10)
+    caller.start()
+    assert not waited.wait(0.1)
+    release.set()
+    assert waited.wait(10)
+    probe.join()
+    caller.join()
+
+
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+@pytest.mark.parametrize("library", ["aiobreaker", "purgatory"])
+def test_wall_clocks(library: str, step: float, hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that is set back an hour keeps it open an hour longer; set forward, it lets calls in at once."""
+
+    async def script() -> bool:
+        bench = MAKERS[library](hand, monkeypatch)
+        await tripped(bench)
+        hand.seconds += step
+        if step < 0:
+            hand.outlast_open()
+        return await bench.enters()
+
+    assert asyncio.run(script()) == (step > 0)
 
 
 def test_pybreaker_replaces_a_keyboard_interrupt() -> None:
