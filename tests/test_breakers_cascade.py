@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pybreaker import CircuitBreaker
 
 from pytest_resilience.breakers.cascade import run_cascades
+from pytest_resilience.breakers.limits import MOST_CALLS
 from pytest_resilience.breakers.outages import OUTAGES
-from pytest_resilience.breakers.pybreaker_adapter import MOST_CALLS
 from pytest_resilience.breakers.records import Cascade
 from pytest_resilience.breakers.topology import (
     MOST_SERVICES,

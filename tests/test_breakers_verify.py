@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,9 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pybreaker import CircuitBreaker, CircuitBreakerListener, CircuitMemoryStorage
 
+from pytest_resilience.breakers.bench import Bench
 from pytest_resilience.breakers.drive import Drive
-from pytest_resilience.breakers.pybreaker_adapter import MOST_CALLS, pybreaker_bench, twin
+from pytest_resilience.breakers.hands import Hands
+from pytest_resilience.breakers.libraries.pybreaker_breakers import twin
+from pytest_resilience.breakers.limits import MOST_CALLS
 from pytest_resilience.breakers.scenarios import SCENARIOS
+from pytest_resilience.breakers.subject import subject_of
 from pytest_resilience.breakers.verify import BreakerReport, verify
 from pytest_resilience.clock import ManualClock, SystemClock
 from pytest_resilience.errors import ResilienceError
@@ -245,10 +250,10 @@ def test_a_storage_class_of_the_user_is_checked() -> None:
 
 def test_other_breakers_keep_the_real_time_during_a_check() -> None:
     """Only calls of the check see the moved clock, not other threads and not other calls of its own."""
-    virtual = ManualClock()
+    virtual = Hands()
     seen = {}
-    with pybreaker_bench(virtual) as lend:
-        breaker = lend(CircuitBreaker())
+    with subject_of("test_circuit", CircuitBreaker).borrowed(virtual) as lend:
+        breaker = lend()
         virtual.advance(1_000_000)
 
         def now() -> datetime:
@@ -261,7 +266,8 @@ def test_other_breakers_keep_the_real_time_during_a_check() -> None:
             thread.start()
             thread.join()
 
-        breaker.call(look)
+        with virtual:
+            breaker.call(look)
         seen["outside"] = now()
     real = datetime.now(UTC)
     assert (seen["in a call"] - real).total_seconds() == pytest.approx(1_000_000, abs=60)
@@ -295,12 +301,14 @@ def test_a_twin_shares_nothing_that_changes() -> None:
 
 def test_a_drive_judges_entries_and_not_exceptions() -> None:
     """A call that raises what a rejection raises, but entered, is an entry."""
-    with pybreaker_bench(ManualClock()) as lend:
-        adapter = lend(CircuitBreaker())
-        drive = Drive(adapter, ManualClock())
-        drive._dependency._failure = pybreaker.CircuitBreakerError
-        drive.failing(2, enter=True)
-        assert drive.story == "failing entered x2"
+    hands = Hands()
+    with subject_of("test_circuit", CircuitBreaker).borrowed(hands) as lend:
+        adapter = lend()
+        adapter.traits = replace(adapter.traits, failure=pybreaker.CircuitBreakerError)
+        with Bench(adapter, hands, "sync") as bench:
+            drive = Drive(bench)
+            drive.failing(2, enter=True)
+            assert drive.story == "failing entered x2"
 
 
 def raising() -> None:
@@ -310,16 +318,16 @@ def raising() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (3, "3. This version supports pybreaker."),
-        (lambda: "closed", "'closed'. This version supports pybreaker."),
-        (logging.getLogger, "This version supports pybreaker."),
+        (3, "3. Supported: pybreaker; describe your own by a BreakerAdapter."),
+        (lambda: "closed", "'closed'. Supported: pybreaker; describe your own by a BreakerAdapter."),
+        (logging.getLogger, "Supported: pybreaker; describe your own by a BreakerAdapter."),
         (raising, "Calling it raised OSError: no config."),
         (lambda needed: CircuitBreaker(), "missing 1 required positional argument: 'needed'."),
     ],
 )
 def test_what_is_no_breaker_is_refused(source: object, message: str) -> None:
     """The error names the breaker, the value and what is supported, in one line."""
-    allowed = "Breaker 'test_circuit' must be a pybreaker.CircuitBreaker, or a function without arguments"
+    allowed = "Breaker 'test_circuit' must be a circuit breaker, or a function without arguments"
     with pytest.raises(ResilienceError, match=f"^{allowed} that returns one, not .*{re.escape(message)}$"):
         check(source)
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 
-from pytest_resilience.breakers.drive import MARGIN
+from pytest_resilience.breakers.hands import Hands
+from pytest_resilience.breakers.limits import MARGIN
 from pytest_resilience.breakers.outages import OUTAGES, NotApplicableError, Outage
 from pytest_resilience.breakers.records import Cascade
+from pytest_resilience.breakers.subject import subject_of
 from pytest_resilience.breakers.system import Round, System
 from pytest_resilience.breakers.topology import Edge, edges, failing_edges, longest_chain, read_topology
-from pytest_resilience.clock import ManualClock
 
 # After the heal each edge is called this often within the open time of a breaker.
 CALLS_PER_OPEN_TIME = 20
@@ -26,16 +27,14 @@ def run_cascades(topology: Mapping[str, Sequence[str]], source: object, *, seed:
     Raises:
         ResilienceError: the topology or the breaker is wrong.
     """
-    from pytest_resilience.breakers.pybreaker_adapter import pybreaker_bench, pybreaker_factory, twin
-
     needs = read_topology(topology)
-    build = pybreaker_factory("cascade", source)
+    subject = subject_of("cascade", source)
 
     def run(kind: str, outage: Outage) -> Cascade:
-        time = ManualClock()
-        with pybreaker_bench(time) as lend:
-            breakers = {edge: lend(twin(build())) for edge in edges(outage.needs)}
-            return _Run(outage, System(outage.needs, breakers), time).record(kind)
+        time = Hands()
+        with subject.borrowed(time, twins=True) as lend:
+            breakers = {edge: lend() for edge in edges(outage.needs)}
+            return _Run(outage, System(outage.needs, breakers, time), time).record(kind)
 
     cascades = []
     for kind, plan in OUTAGES.items():
@@ -49,7 +48,7 @@ def run_cascades(topology: Mapping[str, Sequence[str]], source: object, *, seed:
 class _Run:
     """One cascade, run when it is made: its outage, then its heal."""
 
-    def __init__(self, outage: Outage, system: System, time: ManualClock) -> None:
+    def __init__(self, outage: Outage, system: System, time: Hands) -> None:
         self._outage = outage
         self._system = system
         self._time = time

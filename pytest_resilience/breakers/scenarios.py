@@ -35,14 +35,14 @@ def half_open_recovery(drive: Drive) -> None:
 
 def forced_state_transitions(drive: Drive) -> None:
     """Obey open, close and half-open by hand, and behave in each as when it went there by itself."""
-    _force(drive, "open", drive.breaker.force_open)
+    drive.force("open")
     drive.healthy(1, enter=False)
-    _force(drive, "closed", drive.breaker.force_closed)
+    drive.force("closed")
     _trip(drive)
-    _force(drive, "half-open", drive.breaker.force_half_open)
+    drive.force("half_open")
     drive.failing(1, enter=True)
     drive.healthy(1, enter=False)
-    _force(drive, "half-open", drive.breaker.force_half_open)
+    drive.force("half_open")
     drive.healthy(drive.traits.successes_to_close, enter=True)
     _trip(drive)
 
@@ -61,16 +61,6 @@ def concurrent_failures(drive: Drive) -> None:
 def _trip(drive: Drive) -> None:
     drive.failing(drive.traits.threshold, enter=True)
     drive.healthy(1, enter=False)
-
-
-def _force(drive: Drive, state: str, force: Callable[[], object]) -> None:
-    drive.note(f"forced {state}")
-    try:
-        force()
-    except Exception as raised:
-        raise Mismatch(
-            f"expected to be forced {state}, but it raised {type(raised).__name__}: {raised}"
-        ) from raised
 
 
 # None: no library that is supported has the feature; its adapter says so.

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, TypeAlias
 
-from pytest_resilience.breakers.adapter import Breaker
+from pytest_resilience.breakers.adapter import Adapter
+from pytest_resilience.breakers.hands import Hands
 from pytest_resilience.breakers.topology import Edge, Needs, closing_edges
 
 Outcome: TypeAlias = Literal["answered", "failed", "rejected"]
@@ -12,8 +13,9 @@ Outcome: TypeAlias = Literal["answered", "failed", "rejected"]
 class System:
     """Services that answer if they are up and everything that they need answers."""
 
-    def __init__(self, needs: Needs, breakers: Mapping[Edge, Breaker]) -> None:
+    def __init__(self, needs: Needs, breakers: Mapping[Edge, Adapter], time: Hands) -> None:
         self.needs = needs
+        self._time = time
         self.breakers = breakers
         self.closing = closing_edges(needs)
         self.down: frozenset[str] = frozenset()
@@ -42,7 +44,8 @@ class System:
             outcome = "answered"
 
         try:
-            breaker.call(callee)
+            with self._time:
+                breaker.call(callee)
         except Exception:
             return "failed" if outcome == "answered" else outcome
         return outcome

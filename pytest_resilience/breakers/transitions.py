@@ -2,20 +2,19 @@
 
 from contextlib import suppress
 
-from pytest_resilience.breakers.adapter import Breaker
+from pytest_resilience.breakers.adapter import Adapter
 from pytest_resilience.breakers.dependency import Dependency
-from pytest_resilience.breakers.drive import MARGIN
+from pytest_resilience.breakers.hands import Hands
+from pytest_resilience.breakers.limits import MARGIN
 from pytest_resilience.breakers.records import Transition
-from pytest_resilience.clock import Clock, ManualClock
+from pytest_resilience.clock import Clock
 
 # Enough for a 99th percentile, within a bounded number of calls.
 MOST_ROUNDS = 100
 MOST_CALLS = 20_000
 
 
-def measure_transitions(
-    name: str, breaker: Breaker, time: ManualClock, clock: Clock
-) -> tuple[Transition, ...]:
+def measure_transitions(name: str, breaker: Adapter, time: Hands, clock: Clock) -> tuple[Transition, ...]:
     """Take a breaker that passed its scenarios through its states, and time each changing call by `clock`."""
     rounds = max(1, min(MOST_ROUNDS, MOST_CALLS // breaker.traits.threshold))
     lap = _Lap(name, breaker, time, clock)
@@ -23,7 +22,7 @@ def measure_transitions(
 
 
 class _Lap:
-    def __init__(self, name: str, breaker: Breaker, time: ManualClock, clock: Clock) -> None:
+    def __init__(self, name: str, breaker: Adapter, time: Hands, clock: Clock) -> None:
         self._name = name
         self._breaker = breaker
         self._time = time
@@ -53,5 +52,5 @@ class _Lap:
     def _calls(self, calls: int, *, healthy: bool) -> None:
         self._dependency.healthy = healthy
         for _ in range(calls):
-            with suppress(Exception):
+            with self._time, suppress(Exception):
                 self._breaker.call(self._dependency)

@@ -4,12 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from pytest_resilience.breakers.adapter import Breaker
+from pytest_resilience.breakers.adapter import Adapter
+from pytest_resilience.breakers.bench import Bench, ways_of
 from pytest_resilience.breakers.drive import Drive
+from pytest_resilience.breakers.hands import Hands
 from pytest_resilience.breakers.records import BreakerResult, Transition
 from pytest_resilience.breakers.scenarios import SCENARIOS, run_scenario
+from pytest_resilience.breakers.subject import subject_of
 from pytest_resilience.breakers.transitions import measure_transitions
-from pytest_resilience.clock import Clock, ManualClock
+from pytest_resilience.clock import Clock
 
 T = TypeVar("T")
 
@@ -59,20 +62,22 @@ def verify(name: str, source: object, *, clock: Clock) -> BreakerReport:
     Raises:
         ResilienceError: `source` is no breaker of a supported library.
     """
-    from pytest_resilience.breakers.pybreaker_adapter import pybreaker_bench, pybreaker_factory
+    subject = subject_of(name, source)
 
-    build = pybreaker_factory(name, source)
-
-    def borrowed(check: Callable[[Breaker, ManualClock], T]) -> T:
-        time = ManualClock()
-        with pybreaker_bench(time) as lend:
-            return check(lend(build()), time)
+    def borrowed(check: Callable[[Adapter, Hands], T]) -> T:
+        hands = Hands()
+        with subject.borrowed(hands) as lend:
+            return check(lend(), hands)
 
     def scenario(which: str) -> BreakerResult:
-        return borrowed(lambda breaker, time: run_scenario(name, which, Drive(breaker, time)))
+        def check(adapter: Adapter, hands: Hands) -> BreakerResult:
+            with Bench(adapter, hands, ways_of(adapter)[0]) as bench:
+                return run_scenario(name, which, Drive(bench))
+
+        return borrowed(check)
 
     def transitions() -> tuple[Transition, ...]:
-        return borrowed(lambda breaker, time: measure_transitions(name, breaker, time, clock))
+        return borrowed(lambda adapter, hands: measure_transitions(name, adapter, hands, clock))
 
     report = BreakerReport(name, tuple(scenario(which) for which in SCENARIOS), ())
     # What a broken breaker costs means nothing.

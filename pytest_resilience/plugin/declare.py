@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
-from pytest_resilience.breakers.pybreaker_adapter import pybreaker_factory
+from pytest_resilience.breakers.subject import subject_of
 from pytest_resilience.errors import ResilienceError, ServiceError, requirement
 from pytest_resilience.plugin.engine import soak_chaos
 from pytest_resilience.plugin.soak_marks import soak_mistake, survives_of, weight_of
@@ -47,7 +47,7 @@ class _Seen:
             fix = 'Return {"name": breaker}.'
             raise ServiceError(requirement("resilience_breakers", "a mapping from names", breakers, fix))
         for name, breaker in breakers.items():
-            pybreaker_factory(name, breaker)
+            subject_of(name, breaker)
             if self.breakers.setdefault(name, breaker) is not breaker:
                 raise ServiceError(
                     f"Breaker {name!r} is declared twice, differently. Give each its own name."
