@@ -502,7 +502,7 @@ def test_pybreaker_keeps_all_callers_waiting_while_a_probe_hangs(monkeypatch: py
 @pytest.mark.parametrize("step", [-3600.0, 3600.0])
 @pytest.mark.parametrize("library", ["aiobreaker", "purgatory"])
 def test_wall_clocks(library: str, step: float, hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that is set back an hour keeps it open an hour longer; set forward, it lets calls in at once."""
+    """A clock set back an hour keeps it open an hour longer; set forward, it lets calls in at once."""
 
     async def script() -> bool:
         bench = MAKERS[library](hand, monkeypatch)

@@ -20,12 +20,13 @@ from breaker_samples import SAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from interlock import Config
-from pytest_resilience.breakers.flight import Bench, Way, ways_of
-from pytest_resilience.breakers.hands import Hands
-from pytest_resilience.breakers.subject import subject_of
 
 from pytest_resilience.breakers.adapter import Adapter, CapabilityError, State, Traits
+from pytest_resilience.breakers.bench import Bench, ways_of
+from pytest_resilience.breakers.flight import Way
+from pytest_resilience.breakers.hands import Hands
 from pytest_resilience.breakers.libraries import MODULES, load_library
+from pytest_resilience.breakers.subject import subject_of
 
 
 @contextmanager
@@ -229,7 +230,7 @@ def test_an_instance_comes_back_as_it_was(kind: str) -> None:
     for way in ("sync", "async"):
         with lent(made) as (adapter, hands):
             if way in ways_of(adapter):
-                with Bench(adapter, hands, way) as bench:  # type: ignore[arg-type]
+                with Bench(adapter, hands, way) as bench:
                     trip(bench)
                     bench.start()
     after = state_of(made)
@@ -367,7 +368,7 @@ def test_what_it_says_of_its_settings_is_true(setting: Setting) -> None:
             assert not bench.call().entered
             bench.hands.advance(0.02 * traits.open_seconds)
             for _ in range(traits.failures_to_reopen if probe == "failure" else traits.successes_to_close):
-                assert bench.call(probe).entered  # type: ignore[arg-type]
+                assert bench.call(probe).entered
         for _ in range(traits.threshold - 1):
             assert bench.call("failure").entered
         assert bench.call().entered
