@@ -33,7 +33,7 @@ def library_of(made: object) -> Library | None:
 
 
 def _packages(made: object) -> Iterable[str]:
-    """Return the packages that the type of an object comes from; of decorated functions the decorator's too."""
+    """Return the packages that an object's type comes from; of decorated functions the decorator's too."""
     kinds = [*type(made).__mro__]
     if isinstance(made, FunctionType):
         kinds += [type(value) for value in vars(made).values()]
