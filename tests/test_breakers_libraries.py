@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import aiobreaker
+import aiobreaker.storage.base
 import circuitbreaker
 import interlock
 import nopanic
@@ -258,6 +259,108 @@ def test_other_threads_see_the_real_time() -> None:
     with bench_of(circuitbreaker.CircuitBreaker(1, 1000), "sync") as bench:
         bench.hands.advance(5000)
         assert other.opened
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_twins_share_nothing(sample: str) -> None:
+    """One that is open leaves its twins closed: each edge of a cascade has its own."""
+    hands = Hands()
+    with subject_of("test_circuit", SAMPLES[sample]()).borrowed(hands, twins=True) as lend:
+        one, other = lend(), lend()
+        way = ways_of(one)[0]
+        with Bench(one, hands, way) as bench:
+            trip(bench)
+        with Bench(other, hands, way) as bench:
+            trip(bench)
+
+
+class FallingBack(circuitbreaker.CircuitBreaker):  # type: ignore[misc]
+    """A subclass, as users write them."""
+
+    RECOVERY_TIMEOUT = 7
+    FALLBACK_FUNCTION = staticmethod(lambda *_: "yesterday's answer")
+
+
+def test_a_subclass_is_found_and_its_fallback_is_left_out() -> None:
+    """A fallback is the user's, and takes the arguments of the user's function."""
+    traits = traits_of(FallingBack(2))
+    assert (traits.threshold, traits.open_seconds) == (2, 7.0)
+    assert traits.remark == "checked without its fallback_function"
+    breaker = FallingBack(1)
+    with bench_of(breaker, "sync") as bench:
+        assert bench.call("failure").entered
+        assert bench.call().raised is not None
+    assert breaker.fallback_function() == "yesterday's answer"
+
+
+CIRCUIT = pyresilience.CircuitBreakerConfig(2, 9.0, error_types=[OSError], ignore_on=[FileNotFoundError])
+
+
+def never() -> None:
+    raise AssertionError("the user's function is not called")
+
+
+async def never_async() -> None:
+    raise AssertionError("the user's function is not called")
+
+
+@pytest.mark.parametrize(("function", "way"), [(never, "sync"), (never_async, "async")])
+def test_a_decorated_function_of_pyresilience_is_not_called(function: Callable[[], Any], way: Way) -> None:
+    """Its breaker is checked, without what stands around it, in the way in which it is called."""
+    retry = pyresilience.RetryConfig(max_attempts=3)
+    guarded = pyresilience.resilient(circuit_breaker=CIRCUIT, retry=retry)(function)
+    with bench_of(guarded, way) as bench:
+        assert ways_of(bench.adapter) == (way,)
+        traits = bench.adapter.traits
+        assert (traits.threshold, traits.open_seconds, traits.ignored) == (2, 9.0, FileNotFoundError)
+        assert issubclass(traits.failure, OSError)
+        assert traits.remark == "checked without its retry"
+        trip(bench)
+
+
+def test_the_timer_and_the_clock_of_an_interlock_breaker_are_replaced() -> None:
+    """A timer would run in real time, and a user's fake clock would not move."""
+
+    class Stopped:
+        def monotonic(self) -> float:
+            return 0.0
+
+    config = Config(minimum_number_of_calls=2, auto_transition=True, wait_duration_in_open=5.0)
+    breaker = interlock.CircuitBreaker(name="mine", config=config, clock=Stopped())
+    with bench_of(breaker, "sync") as bench:
+        assert bench.adapter.traits.remark == "checked without its auto_transition timer"
+        trip(bench)
+        bench.hands.advance(5.1)
+        assert bench.call().entered
+
+
+def test_a_breaker_in_a_store_is_checked_in_memory() -> None:
+    """What other processes share is left alone, and the report says so."""
+
+    class Shared(aiobreaker.storage.base.CircuitBreakerStorage):  # type: ignore[misc]
+        state = aiobreaker.CircuitBreakerState.CLOSED
+        counter, opened_at = 0, None
+        increment_counter = reset_counter = never
+
+    traits = traits_of(aiobreaker.CircuitBreaker(state_storage=Shared("shared")))
+    assert traits.remark == "checked on memory storage, to leave its Shared alone"
+
+
+def test_its_own_errors_are_used() -> None:
+    """A breaker that counts only an error of its user's is checked with that."""
+
+    class OwnError(Exception):
+        pass
+
+    for made in (
+        circuitbreaker.CircuitBreaker(expected_exception=OwnError),
+        nopanic.CircuitBreaker(on=(OwnError,)),
+        pyresilience.CircuitBreakerConfig(error_types=[OwnError]),
+    ):
+        traits = traits_of(made)
+        assert traits.failure is OwnError
+        assert traits.ignored is not None
+        assert not issubclass(traits.ignored, OwnError)
 
 
 @pytest.mark.parametrize("package", MODULES)

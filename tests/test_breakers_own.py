@@ -233,8 +233,8 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "no clock": (
         lambda: described(OwnBreaker, call=OwnBreaker.call),
         (
-            "The breaker of BreakerAdapter has no clock that can be moved. Let make take the clock, or name the "
-            'module that reads it: clock="shop.breakers".'
+            "The breaker of BreakerAdapter has no clock that can be moved. Let make take the clock, "
+            'or name the module that reads it: clock="shop.breakers".'
         ),
     ),
     "a clock that is no module": (

@@ -1,6 +1,6 @@
 """Breakers of nopanic, which take a clock."""
 
-import threading
+import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from typing import Any, cast
@@ -27,19 +27,7 @@ from pytest_resilience.breakers.libraries.support import (
     out_of_reach,
 )
 
-_SETTINGS = (
-    "failure_threshold",
-    "min_calls",
-    "window",
-    "window_buckets",
-    "reset_timeout",
-    "half_open_max_calls",
-    "on",
-    "slow_call_duration",
-    "slow_call_threshold",
-    "name",
-    "on_state_change",
-)
+_STATE = ("_lock", "_state", "_window", "_opened_at", "_half_open_inflight", "_half_open_successes")
 _CAN: frozenset[Capability] = frozenset(
     {
         "call",
@@ -150,21 +138,24 @@ def _lend(made: object, hands: Hands, undo: ExitStack) -> Adapter:
     """Put a breaker under test, closed; its on_state_change stays and hears what happens."""
     assert isinstance(made, CircuitBreaker)
     undo.enter_context(attributes_restored(made))
-    fresh = twin(made)
-    private = {"_state", "_window", "_opened_at", "_half_open_inflight", "_half_open_successes"}
-    for name in private:
-        setattr(made, name, getattr(fresh, name))
-    # The clock is bound when a breaker is made, the lock may be held by a call that was there before.
-    cast("Any", made)._clock = hands.now  # noqa: SLF001
-    cast("Any", made)._lock = threading.Lock()  # noqa: SLF001
+    _isolate(made)
+    cast("Any", made)._clock = hands.now  # noqa: SLF001  (bound when it was made: no patch would reach it)
     return NopanicAdapter(made)
 
 
+def _isolate(breaker: CircuitBreaker) -> None:
+    """Give `breaker` a closed state, counts and a lock of its own."""
+    fresh = CircuitBreaker(window=breaker.window, window_buckets=breaker.window_buckets)
+    for name in _STATE:
+        setattr(breaker, name, getattr(fresh, name))
+
+
 def twin(made: object) -> CircuitBreaker:
-    """Return a closed breaker of the same settings."""
+    """Return a closed breaker of the same class and settings that shares no counts."""
     assert isinstance(made, CircuitBreaker)
-    settings: dict[str, Any] = {name: getattr(made, name) for name in _SETTINGS}
-    return type(made)(**settings, clock=cast("Any", made)._clock)  # noqa: SLF001
+    other = copy.copy(made)
+    _isolate(other)
+    return other
 
 
 LIBRARY = Library(
