@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from pytest_resilience.breakers.adapter import Adapter
+from pytest_resilience.breakers.bench import ways_of
 from pytest_resilience.breakers.dependency import Dependency
 from pytest_resilience.breakers.flight import Way
 from pytest_resilience.breakers.hands import Hands
@@ -24,9 +25,13 @@ Steps: TypeAlias = Coroutine[Any, Any, None]
 
 
 def measure_transitions(
-    name: str, breaker: Adapter, time: Hands, clock: Clock, way: Way = "sync"
+    name: str, breaker: Adapter, time: Hands, clock: Clock, way: Way | None = None
 ) -> tuple[Transition, ...]:
-    """Take a breaker that passed its scenarios through its states, and time each changing call by `clock`."""
+    """Take a breaker that passed its scenarios through its states, and time each changing call by `clock`.
+
+    It is called in `way`, or in the first that it can be called in.
+    """
+    way = way or ways_of(breaker)[0]
     traits = breaker.traits
     calls = traits.threshold + traits.failures_to_reopen + traits.successes_to_close
     lap = _Lap(name, breaker, time, clock, way)

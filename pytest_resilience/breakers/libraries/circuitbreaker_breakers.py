@@ -33,7 +33,6 @@ _LACKS = {
     "error_rate_threshold": "circuitbreaker counts consecutive failures and knows no error rate",
     "slow_call_threshold": "circuitbreaker does not time calls: a slow success is a success",
     "exponential_backoff": "circuitbreaker stays open for the same recovery_timeout after every failed probe",
-    "forced_state_transitions": "circuitbreaker can be closed by reset(), but not opened by hand",
 }
 _CAN: frozenset[Capability] = frozenset(
     {
