@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from breaker_samples import SAMPLES
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pybreaker import CircuitBreaker
@@ -465,3 +466,11 @@ def test_a_report_that_never_closed_says_so() -> None:
     passed = run_cascades(RING, CircuitBreaker, seed=1, modes=["outage"]).with_verdict("passed")[0]
     failed = replace(passed, verdict="failed", seconds_to_closed=None)
     assert CascadeReport("mine", (failed,)).verdict.endswith("all closed after at most never")
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
+def test_breakers_of_every_library_contain_and_heal(sample: str) -> None:
+    """Whichever library is on the edges, sync or async, with windows or without: calls in a row go right."""
+    report = run_cascades(EXECUTION_PLAN, SAMPLES[sample], seed=1)
+    assert report.passed, str(report)
