@@ -40,12 +40,13 @@ def of_purgatory_async() -> purgatory.AsyncCircuitBreakerFactory:
 
 
 def of_pyresilience() -> pyresilience.CircuitBreakerConfig:
-    return pyresilience.CircuitBreakerConfig(FAILURES, OPEN_SECONDS)
+    return pyresilience.CircuitBreakerConfig(FAILURES, OPEN_SECONDS, ignore_on=[LookupError])
 
 
 def of_pyresilience_window() -> pyresilience.CircuitBreakerConfig:
     return pyresilience.CircuitBreakerConfig(
         recovery_timeout=OPEN_SECONDS,
+        ignore_on=[LookupError],
         sliding_window_size=10,
         minimum_calls=FAILURES,
         failure_rate_threshold=0.5,

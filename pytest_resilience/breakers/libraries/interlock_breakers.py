@@ -40,6 +40,7 @@ _CAN: frozenset[Capability] = frozenset(
         "listen",
         "judge_by",
         "set_open_seconds",
+        "zero_open_seconds",
     }
 )
 
@@ -76,6 +77,10 @@ class InterlockAdapter(Adapter):
         config = _engine_of(self._breaker)._config  # noqa: SLF001
         self._rebuild(config=replace(config, wait_duration_in_open=seconds))
         self.traits = read_traits(_engine_of(self._breaker), self._remark)
+
+    def zero_open_seconds(self) -> Adapter:
+        config = Config(minimum_number_of_calls=1, wait_duration_in_open=0)
+        return InterlockAdapter(CircuitBreaker(name="zero", config=config), "")
 
     def _rebuild(self, **settings: Any) -> None:
         vars(self._breaker)["_engine"] = _engine_like(_engine_of(self._breaker), **settings)
