@@ -26,6 +26,7 @@ Capability: TypeAlias = Literal[
     "listen",
     "judge_by",
     "set_open_seconds",
+    "zero_open_seconds",
 ]
 """What an adapter can do beside telling its traits: the names of its methods, `force` by each state."""
 
@@ -153,6 +154,10 @@ class Adapter:
     def set_open_seconds(self, seconds: float) -> None:
         """Change how long it rejects, for checks that really wait."""
         raise self._cannot("set_open_seconds")
+
+    def zero_open_seconds(self) -> "Adapter":
+        """Make another breaker whose open time is set up as 0; raise ValueError if the library refuses it."""
+        raise self._cannot("zero_open_seconds")
 
     def _cannot(self, capability: str) -> CapabilityError:
         method = "force" if capability.startswith("force_") else capability

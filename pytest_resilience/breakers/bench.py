@@ -123,7 +123,7 @@ class Bench:
         self._closed = True
         try:
             for _ in range(len(self._flights) + 1):
-                for flight in self._in_air():
+                for flight in self.in_air:
                     flight.abandoned = True
                     self._pilot.finish(flight)
                 self._settle_all()
@@ -188,7 +188,9 @@ class Bench:
             raise flight.raised
         return flight
 
-    def _in_air(self) -> list[Flight]:
+    @property
+    def in_air(self) -> list[Flight]:
+        """Return the calls that are held inside the dependency."""
         return [flight for flight in self._flights if flight.in_air]
 
     def _settle_all(self) -> None:

@@ -8,7 +8,7 @@ from itertools import groupby
 from pytest_resilience.breakers.adapter import State, Traits
 from pytest_resilience.breakers.bench import Bench
 from pytest_resilience.breakers.dependency import Dependency
-from pytest_resilience.breakers.flight import Flight, Kind, Outcome
+from pytest_resilience.breakers.flight import Flight, Kind, NotPossibleError, Outcome
 from pytest_resilience.breakers.limits import MARGIN
 from pytest_resilience.units import format_duration
 
@@ -38,6 +38,7 @@ class Drive:
         self.bench = bench
         self._steps: list[str] = []
         self._names: dict[Flight, str] = {}
+        self._failed_rounds = 0
 
     @property
     def traits(self) -> Traits:
@@ -74,11 +75,16 @@ class Drive:
     def take_off(self, *, kind: Kind = "call") -> Flight:
         """Start a call that must enter, and hold it there."""
         flight = self.start(kind=kind)
+        self._no_waiting(flight)
         if not flight.in_air:
-            raise Mismatch(
-                f"expected call {self._names[flight]} to enter the dependency, but it {_was(flight)}"
-            )
+            name = self._names[flight]
+            raise Mismatch(f"expected call {name} to enter the dependency, but it {_was(flight)}")
         return flight
+
+    def _no_waiting(self, flight: Flight) -> None:
+        """Say that a script of overlapping calls cannot be played where one waits for the others to end."""
+        if flight.blocked and self.bench.in_air:
+            raise NotPossibleError("calls of this breaker wait for each other, so that they cannot overlap")
 
     def start(self, *, kind: Kind = "call") -> Flight:
         """Start a call and hold it in the dependency, if it gets in."""
@@ -101,20 +107,62 @@ class Drive:
         self.bench.hands.advance(seconds)
         self.note(f"{format_duration(seconds)} later")
 
-    def wait_until_probe(self, open_seconds: float | None = None) -> None:
+    @property
+    def open_seconds(self) -> float:
+        """Return how long it stays open this time: the longer the more probes failed, where it backs off."""
+        traits = self.traits
+        seconds = traits.open_seconds * traits.backoff_factor**self._failed_rounds
+        return (
+            seconds
+            if traits.backoff_cap is None
+            else min(seconds, max(traits.backoff_cap, traits.open_seconds))
+        )
+
+    def wait_until_probe(self) -> None:
         """Show that the breaker rejects until just before its open time is over; go to just after."""
-        whole = self.traits.open_seconds if open_seconds is None else open_seconds
-        self.wait((1 - MARGIN) * whole)
+        self.wait((1 - MARGIN) * self.open_seconds)
         self.healthy(1, enter=False)
-        self.wait(2 * MARGIN * whole)
+        self.wait(2 * MARGIN * self.open_seconds)
 
     def outlast_open(self) -> None:
         """Go to just after the open time."""
-        self.wait((1 + MARGIN) * self.traits.open_seconds)
+        self.wait((1 + MARGIN) * self.open_seconds)
 
     def trip(self) -> None:
-        """Let a closed breaker see as many failures as open it."""
+        """Let a closed breaker see as many failures as open it; it must be open then."""
         self.failing(self.traits.threshold, enter=True)
+        self.healthy(1, enter=False)
+
+    def fail_probes(self) -> None:
+        """Let as many probes fail as open it again."""
+        self.failing(self.traits.failures_to_reopen, enter=True)
+        self._failed_rounds += 1
+
+    def recover(self) -> None:
+        """Let an open breaker close: its open time passes, and its probes are good."""
+        self.outlast_open()
+        self.healthy(self.traits.successes_to_close, enter=True)
+        self.closed()
+
+    def closed(self) -> None:
+        """Note that it closed: the next open time is the first one again."""
+        self._failed_rounds = 0
+
+    def perhaps_reopened(self) -> None:
+        """Note that a probe may have counted as failed: the next open time may be a longer one."""
+        self._failed_rounds += 1
+
+    def slow_together(self, calls: int) -> None:
+        """Make slow calls at the same time, so that no more than one slow time passes."""
+        flights = [self.start() for _ in range(calls)]
+        slow: set[Flight] = set()
+        for flight in flights:
+            if flight not in slow:  # all at once, or one by one if they wait for each other
+                self.wait(self.bench.slow_seconds)
+                slow.update(self.bench.in_air)
+            if not flight.in_air:
+                raise Mismatch(f"expected call {self._names[flight]} to enter, but it {_was(flight)}")
+            self.land(flight, "ok")
 
     def force(self, state: State) -> None:
         """Bring it into a state by hand."""
@@ -161,6 +209,7 @@ class Drive:
 
     def _judge(self, outcome: Outcome, flight: Flight, *, enter: bool) -> None:
         self.note(f"{WORDS[outcome]} {_where(flight)}")
+        self._no_waiting(flight)
         if flight.entered == enter:
             return
         wanted = "to enter the dependency" if enter else "to be rejected"

@@ -28,6 +28,7 @@ class Hands:
         self._monotonic = monotonic()
         self._wall = time()
         self.zone: tzinfo = UTC
+        self.reads = 0
         self._depth = _Depth()
 
     def __enter__(self) -> None:
@@ -42,15 +43,22 @@ class Hands:
         return self._depth.value > 0
 
     def now(self) -> float:
-        """Return the monotonic hand."""
+        """Return the monotonic hand; this and the other readings are counted as `reads`."""
+        self.reads += 1
         return self._monotonic
 
     def wall(self) -> float:
         """Return the wall hand, in seconds since 1970."""
+        self.reads += 1
         return self._wall
+
+    def peek(self) -> float:
+        """Return the monotonic hand, uncounted."""
+        return self._monotonic
 
     def datetime(self, zone: tzinfo | None = None) -> datetime:
         """Return the wall hand in `zone`; naive and in the local zone of the hands without one."""
+        self.reads += 1
         moment = datetime.fromtimestamp(self._wall, self.zone if zone is None else zone)
         return moment.replace(tzinfo=None) if zone is None else moment
 
@@ -82,6 +90,9 @@ class RealHands(Hands):
 
     def wall(self) -> float:
         return time()
+
+    def peek(self) -> float:
+        return monotonic()
 
     def advance(self, seconds: float) -> None:
         sleep(max(0.0, seconds))

@@ -100,7 +100,7 @@ class _PrivateLoop(asyncio.SelectorEventLoop):
         self._hands = hands
 
     def time(self) -> float:
-        return self._hands.now()
+        return self._hands.peek()
 
 
 class AsyncPilot:

@@ -20,6 +20,21 @@ class BreakerResult:
 
 
 @dataclass(frozen=True, slots=True)
+class HazardResult:
+    """One hazard tried on one breaker; `verdict` is passed, failed or not_applicable.
+
+    `level` is "wrong", where failing is wrong by any reading, or "strict", where it is a matter of taste.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("breaker", "hazard")
+    breaker: str
+    hazard: str
+    level: str
+    verdict: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
     """One measured state change of a breaker: `change` is such as closed>open; the cost in seconds."""
 

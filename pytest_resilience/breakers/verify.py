@@ -1,84 +1,127 @@
-"""Verify one breaker: the seven scenarios, and the cost of its state changes."""
+"""Verify one breaker: the seven scenarios, the hazards, and the cost of its state changes."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Literal, TypeAlias, get_args
 
-from pytest_resilience.breakers.adapter import Adapter
-from pytest_resilience.breakers.bench import Bench, ways_of
-from pytest_resilience.breakers.drive import Drive
+from pytest_resilience.breakers.checks import Checker
 from pytest_resilience.breakers.hands import Hands
-from pytest_resilience.breakers.records import BreakerResult, Transition
-from pytest_resilience.breakers.scenarios import SCENARIOS, run_scenario
-from pytest_resilience.breakers.subject import subject_of
+from pytest_resilience.breakers.hazards.table import HAZARDS
+from pytest_resilience.breakers.records import BreakerResult, HazardResult, Transition
+from pytest_resilience.breakers.scenarios import SCENARIOS
+from pytest_resilience.breakers.subject import Subject, subject_of
 from pytest_resilience.breakers.transitions import measure_transitions
 from pytest_resilience.clock import Clock
 
-T = TypeVar("T")
+Strictness: TypeAlias = Literal["scenarios", "wrong", "strict"]
+STRICTNESSES = get_args(Strictness)
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerReport:
-    """What the checks of one breaker found; `str()` of it is what a failed test shows."""
+    """What the checks of one breaker found; `str()` of it is what a failed test shows.
+
+    `strictness` says what `passed` asks for: the scenarios, these and the hazards that are wrong by any
+    reading, or these and the strict ones.
+    """
 
     breaker: str
     results: tuple[BreakerResult, ...]
+    hazards: tuple[HazardResult, ...]
     transitions: tuple[Transition, ...]
+    strictness: Strictness = "scenarios"
 
     @property
     def passed(self) -> bool:
+        """Tell whether all that applies and that counts passed, and at least one scenario did."""
+        return self.scenarios_passed and not self.counted_failures
+
+    @property
+    def scenarios_passed(self) -> bool:
         """Tell whether every scenario that applies passed, and at least one did."""
-        return bool(self._with("passed")) and not self._with("failed")
+        return bool(_with("passed", self.results)) and not _with("failed", self.results)
+
+    @property
+    def counted_failures(self) -> tuple[HazardResult, ...]:
+        """Return the hazards that the breaker fell for and that count."""
+        return tuple(
+            one for one in self.hazards if one.verdict == "failed" and counts(one.level, self.strictness)
+        )
 
     @property
     def verdict(self) -> str:
         """Return the outcome in one line with its numbers."""
-        passed, lacking = len(self._with("passed")), len(self._with("not_applicable"))
+        passed, lacking = len(_with("passed", self.results)), len(_with("not_applicable", self.results))
         applicable = len(self.results) - lacking
         slowest = max((change.seconds for change in self.transitions), default=None)
         cost = "" if slowest is None else f", slowest state change {slowest * 1000:.3f} ms"
         return (
             f"breaker {self.breaker!r}: {passed} of {applicable} applicable scenarios passed, "
-            f"{lacking} not applicable{cost}"
+            f"{lacking} not applicable{hazard_summary(self.hazards)}{cost}"
         )
 
     def __str__(self) -> str:
-        rows = (f"  {result.scenario}: {result.verdict}: {result.detail}" for result in self.results)
+        rows = [f"  {one.scenario}: {one.verdict}: {one.detail}" for one in self.results]
+        failed = [one for one in self.hazards if one.verdict == "failed"]
+        rows += [f"  {one.hazard} ({one.level}): failed: {one.detail}" for one in failed]
         return "\n".join((self.verdict, *rows))
 
-    def _with(self, verdict: str) -> list[BreakerResult]:
-        return [result for result in self.results if result.verdict == verdict]
+
+def hazard_summary(hazards: Sequence[HazardResult]) -> str:
+    """Say how many hazards a breaker fell for, by their level; nothing if none was tried."""
+    if not hazards:
+        return ""
+    failed = [one.level for one in hazards if one.verdict == "failed"]
+    tried = sum(one.verdict != "not_applicable" for one in hazards)
+    return f", {failed.count('wrong')} wrong and {failed.count('strict')} strict of {tried} hazards failed"
 
 
-def verify(name: str, source: object, *, clock: Clock) -> BreakerReport:
+def counts(level: str, strictness: Strictness) -> bool:
+    """Tell whether a hazard of this level decides where one is so strict."""
+    return strictness == "strict" or (strictness == "wrong" and level == "wrong")
+
+
+def _with(verdict: str, results: Sequence[BreakerResult]) -> list[BreakerResult]:
+    return [result for result in results if result.verdict == verdict]
+
+
+def verify(
+    name: str,
+    source: object,
+    *,
+    clock: Clock,
+    real_time: bool = False,
+    strictness: Strictness = "scenarios",
+) -> BreakerReport:
     """Check the breaker `source`, an instance or a factory, in virtual time.
 
     Args:
         name: how reports call it.
-        source: a pybreaker.CircuitBreaker, given back as it was, or a function that returns one.
-            An instance must not be called by anything else meanwhile.
+        source: a breaker of a supported library, given back as it was, a function that returns one, or a
+            BreakerAdapter. An instance must not be called by anything else meanwhile.
         clock: measures what a state change costs, in seconds.
+        real_time: really wait for open times, which are made short where the adapter can do that.
+        strictness: what `passed` of the report asks for.
 
     Raises:
-        ResilienceError: `source` is no breaker of a supported library.
+        ResilienceError: `source` is no breaker that can be checked.
     """
     subject = subject_of(name, source)
+    checker = Checker(subject, real_time=real_time)
+    report = BreakerReport(
+        name,
+        tuple(checker.scenario(which) for which in SCENARIOS),
+        tuple(checker.hazard(hazard) for hazard in HAZARDS.values()),
+        (),
+        strictness,
+    )
+    # What a broken breaker costs means nothing, and time that really passes hides what a change costs.
+    if not report.scenarios_passed or real_time:
+        return report
+    return replace(report, transitions=_transitions(subject, clock))
 
-    def borrowed(check: Callable[[Adapter, Hands], T]) -> T:
-        hands = Hands()
-        with subject.borrowed(hands) as lend:
-            return check(lend(), hands)
 
-    def scenario(which: str) -> BreakerResult:
-        def check(adapter: Adapter, hands: Hands) -> BreakerResult:
-            with Bench(adapter, hands, ways_of(adapter)[0]) as bench:
-                return run_scenario(name, which, Drive(bench))
-
-        return borrowed(check)
-
-    def transitions() -> tuple[Transition, ...]:
-        return borrowed(lambda adapter, hands: measure_transitions(name, adapter, hands, clock))
-
-    report = BreakerReport(name, tuple(scenario(which) for which in SCENARIOS), ())
-    # What a broken breaker costs means nothing.
-    return replace(report, transitions=transitions()) if report.passed else report
+def _transitions(subject: Subject, clock: Clock) -> tuple[Transition, ...]:
+    hands = Hands()
+    with subject.borrowed(hands) as lend:
+        return measure_transitions(subject.name, lend(), hands, clock)

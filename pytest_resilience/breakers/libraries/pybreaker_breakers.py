@@ -62,6 +62,9 @@ class PybreakerAdapter(Adapter):
         self._breaker.reset_timeout = seconds
         self.traits = read_traits(self._breaker, self.traits.remark)
 
+    def zero_open_seconds(self) -> Adapter:
+        return PybreakerAdapter(CircuitBreaker(fail_max=1, reset_timeout=0))
+
 
 class _Telling(CircuitBreakerListener):
     """Tells of each event by its name."""
@@ -96,7 +99,7 @@ def read_traits(breaker: CircuitBreaker, remark: str = "") -> Traits:
         can=frozenset(
             (
                 *("call", "generate", "wrap", "listen", "judge_by", "set_open_seconds"),
-                *("force_closed", "force_open", "force_half_open"),
+                *("force_closed", "force_open", "force_half_open", "zero_open_seconds"),
             )
         ),
         lacks=_LACKS | _out_of_reach(breaker),

@@ -1,0 +1,76 @@
+"""What a hazard is, and what its scripts share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from pytest_resilience.breakers.drive import Drive
+from pytest_resilience.breakers.flight import Flight, NotPossibleError
+
+Level: TypeAlias = Literal["wrong", "strict"]
+"""How bad it is to fall for a hazard: wrong by any reading, or a matter of taste."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hazard:
+    """One way to go wrong.
+
+    Args:
+        name: how reports call it.
+        level: whether failing is wrong by any reading, or strict.
+        explanation: what a right breaker does, in one sentence.
+        script: the shortest calls that show it; raises Mismatch, or NotPossibleError with the reason.
+    """
+
+    name: str
+    level: Level
+    explanation: str
+    script: Callable[[Drive], None]
+
+
+def needs_two_failures(drive: Drive) -> None:
+    """Leave out what cannot be seen of a breaker that opens at the first failure."""
+    if drive.traits.threshold == 1:
+        raise NotPossibleError("the breaker opens at the first failure, late or not")
+
+
+def must_not_be_closed(drive: Drive) -> None:
+    """Demand of a breaker that it has not closed: it is half-open, or open again."""
+    traits = drive.traits
+    if traits.failures_to_reopen >= traits.threshold:
+        raise NotPossibleError(
+            f"half-open opens after {traits.failures_to_reopen} failures, closed after {traits.threshold}: "
+            "the two cannot be told apart"
+        )
+    for _ in range(traits.failures_to_reopen):
+        if not drive.attempt("failure").entered:
+            return
+    drive.healthy(1, enter=False)
+
+
+def must_recover(drive: Drive) -> None:
+    """Demand that it lets probes in after another open time, and closes."""
+    drive.perhaps_reopened()
+    drive.outlast_open()
+    drive.healthy(drive.traits.successes_to_close + 1, enter=True)
+
+
+def half_open(drive: Drive) -> None:
+    """Bring it to where the next call is a probe."""
+    drive.trip()
+    drive.outlast_open()
+
+
+def probe_that_ends(drive: Drive, outcome: Literal["ignored", "cancelled", "base_exception"]) -> Flight:
+    """Let one probe end without a verdict."""
+    drive.bench.check(outcome)
+    half_open(drive)
+    probe = drive.take_off()
+    drive.land(probe, outcome)
+    return probe
+
+
+def need(drive: Drive, capability: str, what: str) -> None:
+    """Leave out what the adapter cannot do."""
+    if capability not in drive.traits.can:
+        raise NotPossibleError(f"its adapter cannot {what}")
