@@ -40,7 +40,7 @@ class Counting:
 
 
 def counting(make_lock: Callable[[], Any] = lambda: None) -> BreakerAdapter:
-    def make() -> Counting:
+    def make(_clock: object) -> Counting:
         breaker = Counting()
         breaker.lock = make_lock()
         return breaker
@@ -49,7 +49,6 @@ def counting(make_lock: Callable[[], Any] = lambda: None) -> BreakerAdapter:
         make,
         threshold=3,
         open_seconds=10.0,
-        clock=__name__,
         call=Counting.call,
         call_async=Counting.call_async,
         generate=lambda breaker, stream: stream(),
@@ -178,11 +177,11 @@ def test_nothing_is_left_behind_after_an_exception(way: Way, make_lock: Callable
 def test_a_real_interrupt_is_not_swallowed(way: Way) -> None:
     """Only the interruptions that a check raises itself end in a flight."""
 
-    def interrupted(*_: object) -> object:
+    def interrupted(*_: object) -> Any:
         raise KeyboardInterrupt
 
     source = BreakerAdapter(
-        Counting, threshold=1, open_seconds=1, clock=__name__, call=interrupted, call_async=interrupted
+        lambda _clock: Counting(), threshold=1, open_seconds=1, call=interrupted, call_async=interrupted
     )
     with bench_of(source, way) as bench, pytest.raises(KeyboardInterrupt):
         bench.call()

@@ -21,6 +21,7 @@ from pytest_resilience.breakers.bench import Bench
 from pytest_resilience.breakers.checks import Checker
 from pytest_resilience.breakers.drive import Drive
 from pytest_resilience.breakers.hands import Hands
+from pytest_resilience.breakers.libraries import MODULES
 from pytest_resilience.breakers.libraries.pybreaker_breakers import twin
 from pytest_resilience.breakers.limits import MOST_CALLS
 from pytest_resilience.breakers.scenarios import SCENARIOS
@@ -30,6 +31,9 @@ from pytest_resilience.clock import ManualClock, SystemClock
 from pytest_resilience.errors import ResilienceError
 
 APPLICABLE = {"failure_threshold", "half_open_recovery", "forced_state_transitions", "concurrent_failures"}
+
+
+SUPPORTED = f"Supported: {', '.join(sorted(MODULES))};"
 
 
 def check(breaker: Any) -> BreakerReport:
@@ -321,9 +325,9 @@ def raising() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (3, "3. Supported: pybreaker; describe your own by a BreakerAdapter."),
-        (lambda: "closed", "'closed'. Supported: pybreaker; describe your own by a BreakerAdapter."),
-        (logging.getLogger, "Supported: pybreaker; describe your own by a BreakerAdapter."),
+        (3, f"3. {SUPPORTED} describe your own by a BreakerAdapter."),
+        (lambda: "closed", f"'closed'. {SUPPORTED} describe your own by a BreakerAdapter."),
+        (logging.getLogger, f"{SUPPORTED} describe your own by a BreakerAdapter."),
         (raising, "Calling it raised OSError: no config."),
         (lambda needed: CircuitBreaker(), "missing 1 required positional argument: 'needed'."),
     ],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TypeAlias
 
+from pytest_resilience.breakers.costs import percentile
 from pytest_resilience.breakers.records import BreakerResult, Cascade
 from pytest_resilience.chaos.seams import SeamKind
 from pytest_resilience.soak.event_recovery import EventRecovery, describe_event, recovery_of
@@ -280,11 +281,11 @@ def breaker_transition_seconds(data: RunData) -> Evidence:
     """Take the 99th percentile of what a state change costs the call that causes it."""
     if not data.transitions:
         return Missing(f"no state change of a breaker was measured ({_why_not(data, PhaseName.BREAKERS)})")
-    ordered = sorted(data.transitions, key=lambda transition: transition.seconds)
-    p99 = ordered[math.ceil(0.99 * len(ordered)) - 1]
-    longest = ordered[-1]
-    fact = f"p99 of {len(ordered)} state changes, longest {longest.change} of {longest.breaker}"
-    return known(p99.seconds, f"{fact} in {1000 * longest.seconds:.3g} ms")
+    ordered = sorted(transition.seconds for transition in data.transitions)
+    longest = max(data.transitions, key=lambda transition: transition.seconds)
+    p50 = f"p50 {1000 * percentile(ordered, 0.5):.3g} ms"
+    fact = f"p99 of {len(ordered)} state changes ({p50}), longest {longest.change} of {longest.breaker}"
+    return known(percentile(ordered, 0.99), f"{fact} in {1000 * longest.seconds:.3g} ms")
 
 
 def cascade_recovery(data: RunData) -> Evidence:
