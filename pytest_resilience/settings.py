@@ -19,6 +19,7 @@ from pytest_resilience.option_values import (
     read_run_id,
     read_seed,
     read_share,
+    read_strictness,
     read_think_time,
 )
 from pytest_resilience.units import duration_or_zero, parse_duration, parse_hours
@@ -58,6 +59,7 @@ class Settings:
     enable_chaos_testing: bool = True
     enable_circuit_breaker_testing: bool = True
     enable_cascading_failure_testing: bool = True
+    breaker_strictness: str = "scenarios"
     enable_memory_monitoring: bool = True
     timeout_probability: float | None = None
     valuation_exception_rate: float | None = None
@@ -241,6 +243,14 @@ OPTIONS = (
     Option("enable_chaos_testing", "Run the chaos phase. Default: true.", read_flag),
     Option("enable_circuit_breaker_testing", "Run the circuit breaker phase. Default: true.", read_flag),
     Option("enable_cascading_failure_testing", "Run the cascade phase. Default: true.", read_flag),
+    Option(
+        "breaker_strictness",
+        "What a circuit breaker must pass: scenarios (the seven), wrong (and the hazards where failing is "
+        "wrong by any reading) or strict (all hazards). What does not count is reported all the same. "
+        "Default: scenarios.",
+        read_strictness,
+        metavar="LEVEL",
+    ),
     Option("enable_memory_monitoring", "Sample memory and judge it. Default: true.", read_flag),
     Option(
         "timeout_probability",

@@ -61,13 +61,20 @@ class Checker:
         judgement = self._judge(name, SCENARIOS[name])
         return BreakerResult(self._subject.name, name, judgement.verdict, judgement.detail)
 
-    def hazard(self, hazard: Hazard) -> HazardResult:
-        """Try one hazard."""
+    def hazard(self, hazard: Hazard, strictness: str = "scenarios") -> HazardResult:
+        """Try one hazard; `strictness` says whether it counts."""
         judgement = self._judge(hazard.name, hazard.script)
         detail = judgement.detail
         if judgement.verdict == "failed":
             detail = f"{hazard.explanation} {detail[0].upper()}{detail[1:]}"
-        return HazardResult(self._subject.name, hazard.name, hazard.level, judgement.verdict, detail)
+        return HazardResult(
+            breaker=self._subject.name,
+            hazard=hazard.name,
+            level=hazard.level,
+            verdict=judgement.verdict,
+            detail=detail,
+            counts=counts(hazard.level, strictness),
+        )
 
     def _judge(self, name: str, script: Script) -> Judgement:
         if name in self.lacks:
@@ -85,6 +92,11 @@ class Checker:
 
     def _hands(self) -> Hands:
         return RealHands() if self._real_time else Hands()
+
+
+def counts(level: str, strictness: str) -> bool:
+    """Tell whether a hazard of this level decides where one is so strict."""
+    return strictness == "strict" or strictness == level
 
 
 def judged(script: Script, drive: Drive) -> Judgement:

@@ -88,7 +88,7 @@ class SoakRun(LedRun):
             origin=self._origin,
             seed=seed,
             past=self._past,
-            tasks=soak_tasks(self._clock, seed),
+            tasks=soak_tasks(self._clock, seed, self._settings),
             between=rest,
             load=self._load,
         )

@@ -133,7 +133,7 @@ class WorkerRun:
             clock=self._clock,
             origin=self._origin,
             seed=seed + self._number,
-            tasks=soak_tasks(self._clock, seed),
+            tasks=soak_tasks(self._clock, seed, self._settings),
             between=lambda: None,
             load=self._load,
             rate_share=self._rate_share,

@@ -61,10 +61,10 @@ def _cancelled_calls_do_not_open(drive: Drive) -> None:
 
 def _herd(drive: Drive) -> None:
     half_open(drive)
-    probes = [drive.start() for _ in range(HERD)]
-    entered = sum(probe.in_air for probe in probes)
-    if entered == HERD:
-        raise Mismatch(f"expected half-open to bound the calls that it lets in, but all {HERD} entered")
+    for _ in range(HERD):
+        if not drive.start().in_air:
+            return
+    raise Mismatch(f"expected half-open to bound the calls that it lets in, but all {HERD} entered")
 
 
 def _limit(drive: Drive) -> None:
