@@ -1,4 +1,4 @@
-"""Circuit breakers in ordinary tests: the fixtures that hand one out or verify one, and the suite of one line."""
+"""Circuit breakers in ordinary tests: one is handed out, verified, or given a suite of its own in a line."""
 
 import pytest
 
@@ -113,12 +113,10 @@ def test_the_failure_of_a_verification_is_the_verdict(project: pytest.Pytester) 
         """
         def test_good(breaker_tester):
             for name in ("test_circuit", "own", "shop_breakers:make"):
-                report = breaker_tester.verify(name)
-                assert report.passed, report
+                breaker_tester.verify(name).must_pass()
 
         def test_bad(breaker_tester):
-            report = breaker_tester.verify("shop_breakers:make_deaf")
-            assert report.passed, report
+            breaker_tester.verify("shop_breakers:make_deaf").must_pass()
         """,
     )
     result.assert_outcomes(passed=1, failed=1)
@@ -144,10 +142,7 @@ def test_how_strict_is_an_option_or_an_argument(project: pytest.Pytester) -> Non
     refused = run(project, test)
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines(
-        [
-            "*resilience_breaker_strictness must be one of scenarios, wrong, strict, not 'rong'. "
-            "Did you mean 'wrong'?*"
-        ]
+        ["*resilience_breaker_strictness must be one of scenarios, wrong, strict, not 'rong'. Did*"]
     )
 
 
@@ -169,7 +164,7 @@ test_deaf = breaker_suite("shop_breakers:make_deaf", strictness="scenarios")
 
 
 def test_one_line_makes_a_test_of_each_check(project: pytest.Pytester) -> None:
-    """Scenarios and hazards have ids of their own, known defects are xfails, what does not apply is skipped."""
+    """Scenarios and hazards have their own ids, known defects are xfails, what does not apply is skipped."""
     result = run(project, SUITE, "-v", "-rs")
     outcomes = result.parseoutcomes()
     assert (outcomes["xfailed"], outcomes["failed"]) == (5, 2)
@@ -179,7 +174,7 @@ def test_one_line_makes_a_test_of_each_check(project: pytest.Pytester) -> None:
             "*::test_shared?failure_threshold? PASSED*",
             "*::test_shared?interrupt_replaced? XFAIL*",
             "*::test_deaf?half_open_recovery? FAILED*",
-            "*::test_deaf?concurrent_failures? FAILED*",
+            "*::test_deaf?failure_threshold? FAILED*",
             "breaker 'shop_breakers:make_deaf': half_open_recovery failed: expected *",
             "calls: failing entered x3, *",
             "SKIPPED*: a sync call cannot be cancelled",
@@ -199,8 +194,7 @@ def test_a_suite_is_selected_by_name_and_distributed(project: pytest.Pytester) -
     [
         (
             "test_it = breaker_suite('test_circuit', xfail=['interupt_replaced'])",
-            "breaker_suite's xfail must be the name of a scenario or hazard, not 'interupt_replaced'. "
-            "Did you mean 'interrupt_replaced'?",
+            "breaker_suite's xfail must be the name of a scenario or hazard, not 'interupt_replaced'. Did",
         ),
         (
             "test_it = breaker_suite('test_circuit', strictness='rong')",
@@ -208,8 +202,7 @@ def test_a_suite_is_selected_by_name_and_distributed(project: pytest.Pytester) -
         ),
         (
             "test_it = breaker_suite('test_circus')",
-            "A breaker under test must be the name of a breaker in resilience_breakers, not 'test_circus'. "
-            "Did you mean 'test_circuit'? Or name its place: 'shop.breakers:make'.",
+            "'test_circus'. Did you mean 'test_circuit'? Or name its place: 'shop.breakers:make'.",
         ),
         (
             "test_it = breaker_suite('shop_breakers:made')",
@@ -249,7 +242,7 @@ def test_real_time_is_waited_for(project: pytest.Pytester) -> None:
         def test_it(breaker_tester):
             begun = time.monotonic()
             report = breaker_tester.verify("test_circuit", real_time=True)
-            assert report.passed, report
+            report.must_pass()
             assert 0.5 < time.monotonic() - begun < 30
             skipped = {one.hazard: one.detail for one in report.hazards if one.verdict == "not_applicable"}
             assert skipped["clock_set_back"] == "the clock of the machine is not stepped"

@@ -112,7 +112,8 @@ met             fewest_iterations                 600  >= 1    600 iterations of
 met             system_memory_percent              41  < 90    at most 41.0 % in use, at 1m30s in
                                                                MEMORY_SOAK_TESTING
 met             circuit_breakers                  yes  == yes  1 of 1 applicable scenarios passed on
-                                                               test_circuit
+                                                               test_circuit, 0 wrong and 1 strict of 2 hazards
+                                                               failed
 met             permanent_degradation              no  == no   0 of 2 tests are worse after chaos than before
 met             injection_seconds               0.001  < 0.5   slowest of 4 injections: provider_timeout-1 on
                                                                odds_provider in 1ms
@@ -122,6 +123,9 @@ met             monitoring_overhead_percent       0.5  < 5     CPU time in 1m40s
                                                                100ms
 not applicable  cascade_recovery                       == yes  no breaker is registered
 not applicable  worker_crashes                         == 0    the soak runs in one process
+
+hazard             breaker       level   detail
+herd_in_half_open  test_circuit  strict  All 8 entered
 
 event                  target         seam   reached  fired  recovered in
 provider_timeout-1     odds_provider  calls       40      4  1.5s

@@ -10,6 +10,7 @@ from pytest_resilience.breakers.drive import Drive, Mismatch
 from pytest_resilience.breakers.flight import NotPossibleError, Way
 from pytest_resilience.breakers.hands import Hands, RealHands
 from pytest_resilience.breakers.hazards.hazard import Hazard
+from pytest_resilience.breakers.limits import MOST_REAL_SECONDS, REAL_OPEN_SECONDS
 from pytest_resilience.breakers.records import BreakerResult, HazardResult
 from pytest_resilience.breakers.scenarios import SCENARIOS, Script
 from pytest_resilience.breakers.self_check import check_clock
@@ -19,12 +20,6 @@ from pytest_resilience.errors import ResilienceError, requirement
 T = TypeVar("T")
 
 Verdict: TypeAlias = Literal["passed", "failed", "not_applicable"]
-
-REAL_OPEN_SECONDS = 0.1
-"""In real time, the open time is set to this where the adapter can; it must outlast the calls in between."""
-
-MOST_REAL_SECONDS = 2.0
-"""Real waiting beyond this open time would take minutes."""
 
 
 @dataclass(frozen=True, slots=True)

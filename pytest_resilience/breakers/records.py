@@ -67,4 +67,6 @@ def hazard_summary(hazards: Sequence[HazardResult]) -> str:
         return ""
     failed = [one.level for one in hazards if one.verdict == "failed"]
     tried = sum(one.verdict != "not_applicable" for one in hazards)
+    if not failed:
+        return f", none of {tried} hazards failed"
     return f", {failed.count('wrong')} wrong and {failed.count('strict')} strict of {tried} hazards failed"

@@ -41,6 +41,12 @@ class BreakerReport:
         """Return the hazards that the breaker fell for and that count."""
         return tuple(one for one in self.hazards if one.verdict == "failed" and one.counts)
 
+    def must_pass(self) -> None:
+        """Raise AssertionError with the text of the report unless it passed."""
+        __tracebackhide__ = True
+        if not self.passed:
+            raise AssertionError(str(self))
+
     @property
     def verdict(self) -> str:
         """Return the outcome in one line with its numbers."""

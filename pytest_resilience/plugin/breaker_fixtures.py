@@ -41,7 +41,7 @@ class BreakerTester:
     def verify(
         self, source: object, *, strictness: str | None = None, real_time: bool = False
     ) -> "BreakerReport":
-        """Check a breaker; write `report = breaker_tester.verify(make)` and `assert report.passed, report`.
+        """Check a breaker: `breaker_tester.verify(make).must_pass()`, or ask the report for details.
 
         Args:
             source: a name of `resilience_breakers`, "package.module:name", a breaker, a function that
@@ -70,7 +70,7 @@ def breaker_tester(pytestconfig: pytest.Config, resilience_breakers: Mapping[str
     """Verify a circuit breaker in virtual time: `breaker_tester.verify("test_circuit")` returns a report.
 
     The report has `passed`, `verdict` (one line), `results` of the seven scenarios and `hazards`; its text
-    says what was expected, what was observed and the calls that show it: `assert report.passed, report`.
+    says what was expected, what was observed and the calls that show it, and `must_pass()` raises it.
     """
     from pytest_resilience.plugin.options import SETTINGS
 
