@@ -1,7 +1,7 @@
 """Stragglers: calls that end in another era of the breaker than they began in."""
 
 from pytest_resilience.breakers.drive import Drive
-from pytest_resilience.breakers.flight import Flight, NotPossibleError
+from pytest_resilience.breakers.flight import Flight, NotPossibleError, Outcome
 from pytest_resilience.breakers.hazards.hazard import (
     Hazard,
     half_open,
@@ -59,12 +59,15 @@ def _late_probe_failure_after_recovery(drive: Drive) -> None:
     first, second = _two_probes(drive)
     drive.land(first, "ok")
     for _ in range(drive.traits.successes_to_close - 1):
-        if not drive.attempt().entered:
-            raise NotPossibleError(
-                "the breaker closes when all of its probes have ended, so that none is late"
-            )
+        _probe_or_none_is_late(drive, "ok")
     drive.land(second, "failure")
     drive.healthy(1, enter=True)
+
+
+def _probe_or_none_is_late(drive: Drive, outcome: Outcome) -> None:
+    """Make another probe; leave out a breaker that lets in no more than decide, and waits for all of them."""
+    if not drive.attempt(outcome).entered:
+        raise NotPossibleError("the breaker decides when all of its probes have ended, so that none is late")
 
 
 def _two_probes(drive: Drive) -> tuple[Flight, Flight]:
@@ -103,7 +106,8 @@ def _late_success_two_eras_later(drive: Drive) -> None:
 def _stale_probe_two_eras_later(drive: Drive) -> None:
     stale, other = _two_probes(drive)
     drive.land(other, "failure")
-    drive.failing(drive.traits.failures_to_reopen - 1, enter=True)
+    for _ in range(drive.traits.failures_to_reopen - 1):
+        _probe_or_none_is_late(drive, "failure")
     drive.perhaps_reopened()
     drive.outlast_open()
     probe = drive.take_off()

@@ -27,6 +27,7 @@ from pytest_resilience.breakers.libraries.support import (
     calls_needed,
     counted_failure,
     ignored_error,
+    no_generators,
     out_of_reach,
 )
 
@@ -159,6 +160,7 @@ def _lacks(config: Config) -> dict[str, str]:
             permitted_calls_in_half_open=config.permitted_calls_in_half_open,
         )
     )
+    lacks |= no_generators("interlock-cb")
     if config.wait_duration_backoff_multiplier == 1.0:
         lacks["exponential_backoff"] = "this breaker is set up with wait_duration_backoff_multiplier=1.0"
     return lacks

@@ -32,6 +32,7 @@ from pytest_resilience.breakers.libraries.support import (
     calls_needed,
     counted_failure,
     ignored_error,
+    no_generators,
     out_of_reach,
 )
 
@@ -53,6 +54,7 @@ _LACKS = {
     "slow_call_threshold": "purgatory does not time calls: a slow success is a success",
     "exponential_backoff": "purgatory stays open for the same ttl after every failed probe",
     "forced_state_transitions": "purgatory has no calls that open, half-open or close a breaker by hand",
+    **no_generators("purgatory"),
 }
 
 

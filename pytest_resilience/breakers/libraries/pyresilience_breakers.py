@@ -25,6 +25,7 @@ from pytest_resilience.breakers.libraries.support import (
     calls_needed,
     counted_failure,
     ignored_error,
+    no_generators,
     out_of_reach,
 )
 
@@ -138,6 +139,7 @@ def _lacks(config: CircuitBreakerConfig) -> dict[str, str]:
             sliding_window_size=config.sliding_window_size,
         )
     )
+    lacks |= no_generators("pyresilience")
     lacks["exponential_backoff"] = (
         "pyresilience stays open for the same recovery_timeout after each failed probe"
     )
