@@ -6,8 +6,12 @@ from pathlib import Path
 from pytest_resilience.errors import SettingsError, did_you_mean, requirement
 
 INTENSITIES = ("low", "medium", "high", "extreme")
+<<<<<<< HEAD
 FAN_OUTS = ("in_turn", "parallel")
 MOST_RETRIES = 10
+=======
+STRICTNESSES = ("scenarios", "wrong", "strict")
+>>>>>>> h5a
 LATEST = "latest"
 LARGEST_SEED = 2**63 - 1  # the largest integer of the run's file
 
@@ -92,10 +96,18 @@ def read_think_time(text: str, name: str) -> str:
 
 
 def read_intensity(text: str, name: str) -> str:
-    if text in INTENSITIES:
+    return _one_of(INTENSITIES, text, name)
+
+
+def read_strictness(text: str, name: str) -> str:
+    return _one_of(STRICTNESSES, text, name)
+
+
+def _one_of(known: tuple[str, ...], text: str, name: str) -> str:
+    if text in known:
         return text
-    constraint = f"one of {', '.join(INTENSITIES)}"
-    raise SettingsError(requirement(name, constraint, text, did_you_mean(text, INTENSITIES)))
+    constraint = f"one of {', '.join(known)}"
+    raise SettingsError(requirement(name, constraint, text, did_you_mean(text, known)))
 
 
 def read_directory(text: str, name: str) -> Path:

@@ -159,6 +159,10 @@ class Adapter:
         """Make another breaker whose open time is set up as 0; raise ValueError if the library refuses it."""
         raise self._cannot("zero_open_seconds")
 
+    def handed_out(self, made: object) -> object:
+        """Return what a test of the user's calls, as the user set it up; `made` is what was borrowed."""
+        return made
+
     def _cannot(self, capability: str) -> CapabilityError:
         method = "force" if capability.startswith("force_") else capability
         return CapabilityError(

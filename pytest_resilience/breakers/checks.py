@@ -10,6 +10,7 @@ from pytest_resilience.breakers.drive import Drive, Mismatch
 from pytest_resilience.breakers.flight import NotPossibleError, Way
 from pytest_resilience.breakers.hands import Hands, RealHands
 from pytest_resilience.breakers.hazards.hazard import Hazard
+from pytest_resilience.breakers.limits import MOST_REAL_SECONDS, REAL_OPEN_SECONDS
 from pytest_resilience.breakers.records import BreakerResult, HazardResult
 from pytest_resilience.breakers.scenarios import SCENARIOS, Script
 from pytest_resilience.breakers.self_check import check_clock
@@ -19,12 +20,6 @@ from pytest_resilience.errors import ResilienceError, requirement
 T = TypeVar("T")
 
 Verdict: TypeAlias = Literal["passed", "failed", "not_applicable"]
-
-REAL_OPEN_SECONDS = 0.1
-"""In real time, the open time is set to this where the adapter can; it must outlast the calls in between."""
-
-MOST_REAL_SECONDS = 2.0
-"""Real waiting beyond this open time would take minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +56,20 @@ class Checker:
         judgement = self._judge(name, SCENARIOS[name])
         return BreakerResult(self._subject.name, name, judgement.verdict, judgement.detail)
 
-    def hazard(self, hazard: Hazard) -> HazardResult:
-        """Try one hazard."""
+    def hazard(self, hazard: Hazard, strictness: str = "scenarios") -> HazardResult:
+        """Try one hazard; `strictness` says whether it counts."""
         judgement = self._judge(hazard.name, hazard.script)
         detail = judgement.detail
         if judgement.verdict == "failed":
             detail = f"{hazard.explanation} {detail[0].upper()}{detail[1:]}"
-        return HazardResult(self._subject.name, hazard.name, hazard.level, judgement.verdict, detail)
+        return HazardResult(
+            breaker=self._subject.name,
+            hazard=hazard.name,
+            level=hazard.level,
+            verdict=judgement.verdict,
+            detail=detail,
+            counts=counts(hazard.level, strictness),
+        )
 
     def _judge(self, name: str, script: Script) -> Judgement:
         if name in self.lacks:
@@ -85,6 +87,11 @@ class Checker:
 
     def _hands(self) -> Hands:
         return RealHands() if self._real_time else Hands()
+
+
+def counts(level: str, strictness: str) -> bool:
+    """Tell whether a hazard of this level decides where one is so strict."""
+    return strictness == "strict" or strictness == level
 
 
 def judged(script: Script, drive: Drive) -> Judgement:

@@ -9,7 +9,6 @@ from pytest_resilience.breakers.adapter import State, Traits
 from pytest_resilience.breakers.bench import Bench
 from pytest_resilience.breakers.dependency import Dependency
 from pytest_resilience.breakers.flight import Flight, Kind, NotPossibleError, Outcome
-from pytest_resilience.breakers.limits import MARGIN
 from pytest_resilience.units import format_duration
 
 # Only a breaker that deadlocks takes this long over calls that do nothing.
@@ -120,13 +119,13 @@ class Drive:
 
     def wait_until_probe(self) -> None:
         """Show that the breaker rejects until just before its open time is over; go to just after."""
-        self.wait((1 - MARGIN) * self.open_seconds)
+        self.wait((1 - self.bench.hands.margin) * self.open_seconds)
         self.healthy(1, enter=False)
-        self.wait(2 * MARGIN * self.open_seconds)
+        self.wait(2 * self.bench.hands.margin * self.open_seconds)
 
     def outlast_open(self) -> None:
         """Go to just after the open time."""
-        self.wait((1 + MARGIN) * self.open_seconds)
+        self.wait((1 + self.bench.hands.margin) * self.open_seconds)
 
     def trip(self) -> None:
         """Let a closed breaker see as many failures as open it; it must be open then."""

@@ -4,6 +4,7 @@ import threading
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from time import monotonic, sleep, time
 
+from pytest_resilience.breakers.limits import MARGIN, REAL_MARGIN
 from pytest_resilience.errors import ResilienceError
 
 
@@ -23,6 +24,9 @@ class Hands:
     """
 
     virtual = True
+
+    margin = MARGIN
+    """Instants exactly at the timeout say nothing: a check looks this share before and after it."""
 
     def __init__(self) -> None:
         self._monotonic = monotonic()
@@ -80,6 +84,8 @@ class RealHands(Hands):
     """The machine's time: letting it pass is waiting, and it cannot be stepped."""
 
     virtual = False
+
+    margin = REAL_MARGIN
 
     @property
     def seen(self) -> bool:

@@ -1,6 +1,5 @@
 """Threads in lock-step: one is let run until it parks, ends or blocks; only then the next one is."""
 
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -73,28 +72,22 @@ class Lane:
 
 
 class Stillness:
-    """Tells by looking at it again and again whether a thread waits for something, or only has no turn."""
+    """Tells by looking at it again and again whether a thread waits for something, or only has no turn.
+
+    Its Python frames are not looked at: before CPython 3.11.8, sys._current_frames can hang the process.
+    """
 
     def __init__(self, thread: threading.Thread) -> None:
         self._thread = thread
-        self._seen: object = None
+        self._seen: str | None = None
         self._polls = 0
 
     def for_long(self) -> bool:
         """Look at it; tell whether it has been still for so long that it must be blocked."""
-        seen = self._look()
+        seen = _sleeps(self._thread.native_id) if _TELLS_SLEEP else "unknown"
         self._polls = self._polls + 1 if seen is not None and seen == self._seen else 0
         self._seen = seen
         return self._polls >= (BLOCKED_POLLS if _TELLS_SLEEP else SLOW_POLLS)
-
-    def _look(self) -> object:
-        """Return where it stands and how often it has run; None if it is not asleep."""
-        frames = sys._current_frames()  # noqa: SLF001  (documented, in spite of its name)
-        frame = frames.get(self._thread.ident or 0)
-        slept = _sleeps(self._thread.native_id) if _TELLS_SLEEP else "unknown"
-        if frame is None or slept is None:
-            return None
-        return id(frame), frame.f_lasti, slept
 
 
 _TELLS_SLEEP = Path("/proc/self/task").exists()
@@ -106,9 +99,7 @@ def _sleeps(native_id: int | None) -> str | None:
     A thread that waits for the interpreter's lock wakes up every few milliseconds, so that its count rises.
     """
     try:
-        status = Path(f"/proc/self/task/{native_id}/status").read_bytes()
+        status = Path(f"/proc/self/task/{native_id}/status").read_text("ascii", "replace")
     except OSError:
         return None
-    if b"State:\tS" not in status:
-        return None
-    return status[status.index(b"voluntary_ctxt_switches") :].decode()
+    return status[status.index("voluntary_ctxt_switches") :] if "State:\tS" in status else None

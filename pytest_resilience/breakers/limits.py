@@ -12,4 +12,13 @@ SCENARIOS_BY_CALLS = (
 """What cannot be driven where the thresholds of a breaker are out of reach."""
 
 MARGIN = 0.01
-"""Instants exactly at the timeout say nothing, so a check looks this share before and after it."""
+"""How far from the timeout a check looks, as a share of it, in virtual time."""
+
+REAL_MARGIN = 0.4
+"""The same in real time, where calls take their time and threads wait for their turn."""
+
+REAL_OPEN_SECONDS = 0.2
+"""In real time, the open time is set to this where the adapter can; it must outlast the calls in between."""
+
+MOST_REAL_SECONDS = 2.0
+"""Real waiting for longer open times would take minutes."""

@@ -300,6 +300,9 @@ class _OwnAdapter(Adapter):
         self._making = making
         self.traits = traits
 
+    def handed_out(self, made: object) -> object:
+        return self._breaker
+
     def call(self, dependency: Dependency) -> object:
         return self._given("call")(self._breaker, dependency)
 

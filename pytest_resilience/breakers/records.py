@@ -4,6 +4,7 @@ Times are in seconds since the run began, sizes in bytes, shares from 0 to 1.
 A record whose class has a KEY replaces the earlier one with the same key; without, it is appended.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,7 +24,8 @@ class BreakerResult:
 class HazardResult:
     """One hazard tried on one breaker; `verdict` is passed, failed or not_applicable.
 
-    `level` is "wrong", where failing is wrong by any reading, or "strict", where it is a matter of taste.
+    `level` is "wrong", where failing is wrong by any reading, or "strict", where it is a matter of taste;
+    `counts` tells whether the run was asked to fail for hazards of this level.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("breaker", "hazard")
@@ -32,6 +34,7 @@ class HazardResult:
     level: str
     verdict: str
     detail: str
+    counts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Cascade:
     edges: int
     seconds_to_closed: float | None
     detail: str
+<<<<<<< HEAD
     mode: str = "outage"
     seconds_to_detect: float | None = None
     calls_wasted: int = 0
@@ -82,3 +86,16 @@ class Cascade:
     amplification: float = 0.0
     seconds_to_first_answer: float | None = None
     flips: int = 0
+=======
+
+
+def hazard_summary(hazards: Sequence[HazardResult]) -> str:
+    """Say how many hazards a breaker fell for, by their level; nothing if none was tried."""
+    if not hazards:
+        return ""
+    failed = [one.level for one in hazards if one.verdict == "failed"]
+    tried = sum(one.verdict != "not_applicable" for one in hazards)
+    if not failed:
+        return f", none of {tried} hazards failed"
+    return f", {failed.count('wrong')} wrong and {failed.count('strict')} strict of {tried} hazards failed"
+>>>>>>> h5a

@@ -2,7 +2,7 @@
 
 from pytest_resilience.breakers.drive import Drive
 from pytest_resilience.breakers.hands import VacuousClockError
-from pytest_resilience.breakers.limits import MARGIN, MOST_CALLS
+from pytest_resilience.breakers.limits import MOST_CALLS
 
 
 def check_clock(name: str, drive: Drive) -> None:
@@ -22,7 +22,7 @@ def check_clock(name: str, drive: Drive) -> None:
         drive.attempt("failure")
     if drive.attempt().entered:
         return
-    drive.wait((1 + MARGIN) * traits.open_seconds)
+    drive.wait((1 + hands.margin) * traits.open_seconds)
     if drive.attempt().entered or hands.reads > before:
         return
     raise VacuousClockError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from pytest_resilience.breakers.adapter import Adapter, Library
-from pytest_resilience.breakers.hands import Hands
+from pytest_resilience.breakers.hands import Hands, RealHands
 from pytest_resilience.breakers.libraries import MODULES, library_of
 from pytest_resilience.breakers.moved_clocks import moved_clocks
 from pytest_resilience.breakers.own import BreakerAdapter
@@ -40,6 +40,14 @@ class Subject:
                 return self.library.lend(self.library.twin(made) if twins else made, hands, undo)
 
             yield lend
+
+    @contextmanager
+    def handed_out(self) -> Iterator[object]:
+        """Yield the breaker itself, closed and fresh, on the machine's time; at the end it is as it was."""
+        with ExitStack() as undo:
+            made = self.build()
+            adapter = self.library.lend(made, RealHands(), undo)
+            yield adapter.handed_out(made)
 
 
 def subject_of(name: str, source: object) -> Subject:

@@ -2,34 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, get_args
 
 from pytest_resilience.breakers.checks import Checker
 from pytest_resilience.breakers.hands import Hands
 from pytest_resilience.breakers.hazards.table import HAZARDS
-from pytest_resilience.breakers.records import BreakerResult, HazardResult, Transition
+from pytest_resilience.breakers.records import BreakerResult, HazardResult, Transition, hazard_summary
 from pytest_resilience.breakers.scenarios import SCENARIOS
 from pytest_resilience.breakers.subject import Subject, subject_of
 from pytest_resilience.breakers.transitions import measure_transitions
 from pytest_resilience.clock import Clock
-
-Strictness: TypeAlias = Literal["scenarios", "wrong", "strict"]
-STRICTNESSES = get_args(Strictness)
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerReport:
     """What the checks of one breaker found; `str()` of it is what a failed test shows.
 
-    `strictness` says what `passed` asks for: the scenarios, these and the hazards that are wrong by any
-    reading, or these and the strict ones.
+    Results and hazards have a `verdict` (passed, failed, not_applicable) and a `detail`: what was expected,
+    what was observed and the calls that show it, or why it cannot be tried. Hazards that `counts` decide.
     """
 
     breaker: str
     results: tuple[BreakerResult, ...]
     hazards: tuple[HazardResult, ...]
     transitions: tuple[Transition, ...]
-    strictness: Strictness = "scenarios"
 
     @property
     def passed(self) -> bool:
@@ -44,9 +39,13 @@ class BreakerReport:
     @property
     def counted_failures(self) -> tuple[HazardResult, ...]:
         """Return the hazards that the breaker fell for and that count."""
-        return tuple(
-            one for one in self.hazards if one.verdict == "failed" and counts(one.level, self.strictness)
-        )
+        return tuple(one for one in self.hazards if one.verdict == "failed" and one.counts)
+
+    def must_pass(self) -> None:
+        """Raise AssertionError with the text of the report unless it passed."""
+        __tracebackhide__ = True
+        if not self.passed:
+            raise AssertionError(str(self))
 
     @property
     def verdict(self) -> str:
@@ -67,20 +66,6 @@ class BreakerReport:
         return "\n".join((self.verdict, *rows))
 
 
-def hazard_summary(hazards: Sequence[HazardResult]) -> str:
-    """Say how many hazards a breaker fell for, by their level; nothing if none was tried."""
-    if not hazards:
-        return ""
-    failed = [one.level for one in hazards if one.verdict == "failed"]
-    tried = sum(one.verdict != "not_applicable" for one in hazards)
-    return f", {failed.count('wrong')} wrong and {failed.count('strict')} strict of {tried} hazards failed"
-
-
-def counts(level: str, strictness: Strictness) -> bool:
-    """Tell whether a hazard of this level decides where one is so strict."""
-    return strictness == "strict" or (strictness == "wrong" and level == "wrong")
-
-
 def _with(verdict: str, results: Sequence[BreakerResult]) -> list[BreakerResult]:
     return [result for result in results if result.verdict == verdict]
 
@@ -91,7 +76,7 @@ def verify(
     *,
     clock: Clock,
     real_time: bool = False,
-    strictness: Strictness = "scenarios",
+    strictness: str = "scenarios",
 ) -> BreakerReport:
     """Check the breaker `source`, an instance or a factory, in virtual time.
 
@@ -101,7 +86,8 @@ def verify(
             BreakerAdapter. An instance must not be called by anything else meanwhile.
         clock: measures what a state change costs, in seconds.
         real_time: really wait for open times, which are made short where the adapter can do that.
-        strictness: what `passed` of the report asks for.
+        strictness: what `passed` of the report asks for: scenarios (the seven), wrong (and the hazards where
+            failing is wrong by any reading), strict (all hazards).
 
     Raises:
         ResilienceError: `source` is no breaker that can be checked.
@@ -111,9 +97,8 @@ def verify(
     report = BreakerReport(
         name,
         tuple(checker.scenario(which) for which in SCENARIOS),
-        tuple(checker.hazard(hazard) for hazard in HAZARDS.values()),
+        tuple(checker.hazard(hazard, strictness) for hazard in HAZARDS.values()),
         (),
-        strictness,
     )
     # What a broken breaker costs means nothing, and time that really passes hides what a change costs.
     if not report.scenarios_passed or real_time:

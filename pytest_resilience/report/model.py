@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pytest_resilience.breakers.costs import TransitionCost, transition_costs
-from pytest_resilience.breakers.records import BreakerResult, Cascade
+from pytest_resilience.breakers.records import BreakerResult, Cascade, HazardResult
 from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Seam
 from pytest_resilience.memory.records import Leak
 from pytest_resilience.report.attempts import AttemptRow, attempt_rows
@@ -182,6 +182,7 @@ class Report:
     tests: tuple[TestRow, ...]
     failures: tuple[Failure, ...]
     breakers: tuple[BreakerResult, ...]
+    hazards: tuple[HazardResult, ...]
     breaker_transitions: tuple[TransitionCost, ...]
     cascades: tuple[Cascade, ...]
     leaks: tuple[Leak, ...]
@@ -220,6 +221,7 @@ def build(data: RunData) -> Report:
         tests=_tests(data),
         failures=_failures(data),
         breakers=data.breaker_results,
+        hazards=data.hazards,
         breaker_transitions=transition_costs(data.transitions),
         cascades=data.cascades,
         leaks=data.leaks,

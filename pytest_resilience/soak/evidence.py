@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TypeAlias
 
 from pytest_resilience.breakers.costs import percentile
-from pytest_resilience.breakers.records import BreakerResult, Cascade
+from pytest_resilience.breakers.records import BreakerResult, Cascade, hazard_summary
 from pytest_resilience.chaos.seams import SeamKind
 from pytest_resilience.soak.event_recovery import EventRecovery, describe_event, recovery_of
 from pytest_resilience.soak.phases import PhaseName
@@ -263,7 +263,7 @@ def worker_crashes(data: RunData) -> Evidence:
 
 
 def circuit_breakers(data: RunData) -> Evidence:
-    """Ask whether each scenario that a breaker can be put through passed; they end with it closed."""
+    """Ask whether each scenario that a breaker can be put through passed, and each hazard that counts."""
     judged = [one for one in data.breaker_results if one.verdict != "not_applicable"]
     if not judged:
         details = dict.fromkeys(one.detail for one in data.breaker_results)
@@ -271,9 +271,10 @@ def circuit_breakers(data: RunData) -> Evidence:
         return Missing(f"no scenario was run on a breaker: {why}")
     failed = [one for one in judged if one.verdict != "passed"]
     fact = f"{len(judged) - len(failed)} of {len(judged)} applicable scenarios passed on {_breakers(judged)}"
-    return known(
-        not failed, fact, _listed(f"{one.scenario} on {one.breaker}: {one.detail}" for one in failed)
-    )
+    fell = [one for one in data.hazards if one.verdict == "failed" and one.counts]
+    bad = [f"{one.scenario} on {one.breaker}: {one.detail}" for one in failed]
+    bad += [f"{one.hazard} on {one.breaker}: {one.detail}" for one in fell]
+    return known(not bad, fact + hazard_summary(data.hazards), _listed(bad))
 
 
 def breaker_transition_seconds(data: RunData) -> Evidence:

@@ -17,8 +17,9 @@ def soak_tasks(clock: Clock, seed: int, settings: Settings) -> Mapping[str, Task
 
     def breakers(world: World) -> Iterator[Message]:
         for name, breaker in world.breakers.items():
-            report = verify(name, breaker, clock=clock)
+            report = verify(name, breaker, clock=clock, strictness=settings.breaker_strictness)
             yield from report.results
+            yield from report.hazards
             yield from report.transitions
 
     def cascades(world: World) -> Iterator[Message]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pytest_resilience.breakers.drive import Drive
-from pytest_resilience.breakers.flight import Flight, NotPossibleError
+from pytest_resilience.breakers.flight import Kind, NotPossibleError, Outcome
 
 Level: TypeAlias = Literal["wrong", "strict"]
 """How bad it is to fall for a hazard: wrong by any reading, or a matter of taste."""
@@ -61,13 +61,21 @@ def half_open(drive: Drive) -> None:
     drive.outlast_open()
 
 
-def probe_that_ends(drive: Drive, outcome: Literal["ignored", "cancelled", "base_exception"]) -> Flight:
-    """Let one probe end without a verdict."""
-    drive.bench.check(outcome)
+def places(drive: Drive) -> int:
+    """Return how many probes must keep their places for none to be left."""
+    return drive.traits.half_open_limit or 1
+
+
+def probes_that_end(drive: Drive, outcome: Outcome, most: int, *, kind: Kind = "call") -> None:
+    """Let up to `most` probes end in a row without a verdict, as long as they are let in."""
+    drive.bench.check(outcome, kind)
     half_open(drive)
-    probe = drive.take_off()
-    drive.land(probe, outcome)
-    return probe
+    drive.land(drive.take_off(kind=kind), outcome)
+    for _ in range(most - 1):
+        probe = drive.start(kind=kind)
+        if not probe.in_air:
+            return
+        drive.land(probe, outcome)
 
 
 def need(drive: Drive, capability: str, what: str) -> None:

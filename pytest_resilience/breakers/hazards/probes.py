@@ -11,7 +11,8 @@ from pytest_resilience.breakers.hazards.hazard import (
     half_open,
     must_not_be_closed,
     must_recover,
-    probe_that_ends,
+    places,
+    probes_that_end,
 )
 
 HERD = 8
@@ -24,7 +25,7 @@ def _does_not_close(outcome: Undecided) -> Callable[[Drive], None]:
         counts = getattr(drive.traits, f"{outcome}_counts")
         if counts == "success":
             raise NotPossibleError("its documentation says that such a call counts as a success")
-        probe_that_ends(drive, outcome)
+        probes_that_end(drive, outcome, drive.traits.successes_to_close)
         must_not_be_closed(drive)
 
     return script
@@ -32,7 +33,7 @@ def _does_not_close(outcome: Undecided) -> Callable[[Drive], None]:
 
 def _keeps_no_slot(outcome: Undecided) -> Callable[[Drive], None]:
     def script(drive: Drive) -> None:
-        probe_that_ends(drive, outcome)
+        probes_that_end(drive, outcome, places(drive))
         must_recover(drive)
 
     return script
@@ -60,10 +61,10 @@ def _cancelled_calls_do_not_open(drive: Drive) -> None:
 
 def _herd(drive: Drive) -> None:
     half_open(drive)
-    probes = [drive.start() for _ in range(HERD)]
-    entered = sum(probe.in_air for probe in probes)
-    if entered == HERD:
-        raise Mismatch(f"expected half-open to bound the calls that it lets in, but all {HERD} entered")
+    for _ in range(HERD):
+        if not drive.start().in_air:
+            return
+    raise Mismatch(f"expected half-open to bound the calls that it lets in, but all {HERD} entered")
 
 
 def _limit(drive: Drive) -> None:
@@ -88,7 +89,8 @@ def _fail_fast(drive: Drive) -> None:
 
 def _hung_probe(drive: Drive) -> None:
     half_open(drive)
-    drive.take_off()
+    for _ in range(places(drive)):
+        drive.take_off()
     drive.perhaps_reopened()
     drive.outlast_open()
     drive.outlast_open()

@@ -1,7 +1,7 @@
 """Stragglers: calls that end in another era of the breaker than they began in."""
 
 from pytest_resilience.breakers.drive import Drive
-from pytest_resilience.breakers.flight import NotPossibleError
+from pytest_resilience.breakers.flight import Flight, NotPossibleError, Outcome
 from pytest_resilience.breakers.hazards.hazard import (
     Hazard,
     half_open,
@@ -31,16 +31,16 @@ def _late_success_in_half_open(drive: Drive) -> None:
     half_open(drive)
     probe = drive.take_off()
     drive.land(late, "ok")
-    drive.land(probe, "failure")
-    _reopened(drive)
+    _one_good_probe_short(drive, probe)
 
 
-def _reopened(drive: Drive) -> None:
-    """Demand that a failed probe, with as many more as it takes, has opened the breaker again."""
-    if drive.traits.failures_to_reopen >= drive.traits.threshold:
-        must_not_be_closed(drive)  # says why it cannot be seen
-    drive.failing(drive.traits.failures_to_reopen - 1, enter=True)
-    drive.healthy(1, enter=False)
+def _one_good_probe_short(drive: Drive, probe: Flight) -> None:
+    """Let all but one of the good probes that close the breaker happen, `probe` first; it must not close."""
+    missing = drive.traits.successes_to_close - 1
+    if missing:
+        drive.land(probe, "ok")
+        drive.healthy(missing - 1, enter=True)
+    must_not_be_closed(drive)
 
 
 def _late_failure_in_half_open(drive: Drive) -> None:
@@ -48,8 +48,33 @@ def _late_failure_in_half_open(drive: Drive) -> None:
     half_open(drive)
     probe = drive.take_off()
     drive.land(late, "failure")
+    if drive.traits.half_open_limit != 1:
+        drive.land(drive.take_off(), "ok")
     drive.land(probe, "ok")
     drive.healthy(drive.traits.successes_to_close, enter=True)
+
+
+def _late_probe_failure_after_recovery(drive: Drive) -> None:
+    needs_two_failures(drive)
+    first, second = _two_probes(drive)
+    drive.land(first, "ok")
+    for _ in range(drive.traits.successes_to_close - 1):
+        _probe_or_none_is_late(drive, "ok")
+    drive.land(second, "failure")
+    drive.healthy(1, enter=True)
+
+
+def _probe_or_none_is_late(drive: Drive, outcome: Outcome) -> None:
+    """Make another probe; leave out a breaker that lets in no more than decide, and waits for all of them."""
+    if not drive.attempt(outcome).entered:
+        raise NotPossibleError("the breaker decides when all of its probes have ended, so that none is late")
+
+
+def _two_probes(drive: Drive) -> tuple[Flight, Flight]:
+    if drive.traits.half_open_limit == 1:
+        raise NotPossibleError("half-open lets one call in at a time, so that no probe outlives its era")
+    half_open(drive)
+    return drive.take_off(), drive.take_off()
 
 
 def _late_failure_after_recovery(drive: Drive) -> None:
@@ -79,19 +104,15 @@ def _late_success_two_eras_later(drive: Drive) -> None:
 
 
 def _stale_probe_two_eras_later(drive: Drive) -> None:
-    limit = drive.traits.half_open_limit
-    if limit == 1:
-        raise NotPossibleError("half-open lets one call in at a time, so that no probe outlives its era")
-    half_open(drive)
-    stale, other = drive.take_off(), drive.take_off()
+    stale, other = _two_probes(drive)
     drive.land(other, "failure")
-    drive.failing(drive.traits.failures_to_reopen - 1, enter=True)
+    for _ in range(drive.traits.failures_to_reopen - 1):
+        _probe_or_none_is_late(drive, "failure")
     drive.perhaps_reopened()
     drive.outlast_open()
     probe = drive.take_off()
     drive.land(stale, "ok")
-    drive.land(probe, "failure")
-    _reopened(drive)
+    _one_good_probe_short(drive, probe)
 
 
 STRAGGLERS = (
@@ -124,6 +145,12 @@ STRAGGLERS = (
         "wrong",
         "One failure of a call from before the outage does not open a breaker that has recovered.",
         _late_failure_after_recovery,
+    ),
+    Hazard(
+        "late_probe_failure_after_recovery",
+        "wrong",
+        "One failure of a probe that others have overtaken does not open a breaker that has recovered.",
+        _late_probe_failure_after_recovery,
     ),
     Hazard(
         "late_failure_counted_after_recovery",

@@ -54,6 +54,8 @@ def _zones(drive: Drive) -> None:
 
 
 def _memory(drive: Drive) -> None:
+    if not drive.bench.hands.virtual:
+        raise NotPossibleError("so many rejections may outlast a short open time")
     drive.trip()
     bench = drive.bench
     flight = bench.by_hand(lambda: _kept(drive))

@@ -47,6 +47,7 @@ _CAN: frozenset[Capability] = frozenset(
         "listen",
         "judge_by",
         "set_open_seconds",
+        "zero_open_seconds",
     }
 )
 
@@ -85,6 +86,9 @@ class AiobreakerAdapter(Adapter):
         self._breaker.timeout_duration = timedelta(seconds=seconds)
         self.traits = read_traits(self._breaker, self.traits.remark)
 
+    def zero_open_seconds(self) -> Adapter:
+        return AiobreakerAdapter(CircuitBreaker(1, timedelta(0)), "")
+
 
 class _Telling(CircuitBreakerListener):  # type: ignore[misc]
     """Tells of each event by its name."""
@@ -112,7 +116,6 @@ def read_traits(breaker: CircuitBreaker, remark: str) -> Traits:
         open_seconds=breaker.timeout_duration.total_seconds(),
         failure=counted_failure(breaker.is_system_error),
         ignored=ignored_error(breaker.is_system_error, breaker.excluded_exceptions),
-        ignored_counts="success",
         clocks=frozenset(("wall",)),
         can=_CAN,
         lacks={**_LACKS, **out_of_reach(fail_max=breaker.fail_max)},

@@ -44,6 +44,7 @@ _CAN: frozenset[Capability] = frozenset(
         "force_closed",
         "judge_by",
         "set_open_seconds",
+        "zero_open_seconds",
     }
 )
 
@@ -51,11 +52,19 @@ _CAN: frozenset[Capability] = frozenset(
 class CircuitbreakerAdapter(Adapter):
     """A circuitbreaker breaker under test."""
 
-    def __init__(self, breaker: CircuitBreaker, remark: str) -> None:
+    def __init__(
+        self, breaker: CircuitBreaker, remark: str, zero: Callable[[], Adapter], fallback: object = None
+    ) -> None:
         self._breaker = breaker
+        self._fallback = fallback
+        self._zero = zero
         self._call, self._call_async = breaker(_call), breaker(_call_async)
         self._generate, self._generate_async = breaker(_generate), breaker(_generate_async)
         self.traits = read_traits(breaker, remark)
+
+    def handed_out(self, made: object) -> object:
+        vars(made)["_fallback_function"] = self._fallback
+        return made
 
     def call(self, dependency: Dependency) -> object:
         return self._call(dependency)
@@ -84,6 +93,9 @@ class CircuitbreakerAdapter(Adapter):
     def set_open_seconds(self, seconds: float) -> None:
         self._breaker._recovery_timeout = seconds  # noqa: SLF001
         self.traits = read_traits(self._breaker, self.traits.remark)
+
+    def zero_open_seconds(self) -> Adapter:
+        return self._zero()
 
 
 def _call(dependency: Dependency) -> object:
@@ -140,7 +152,8 @@ def _lend(made: object, hands: Hands, undo: ExitStack) -> Adapter:
     made.reset()
     fallback = vars(made)["_fallback_function"]
     vars(made)["_fallback_function"] = None
-    return CircuitbreakerAdapter(made, "checked without its fallback_function" if fallback else "")
+    remark = "checked without its fallback_function" if fallback else ""
+    return CircuitbreakerAdapter(made, remark, lambda: _lend(CircuitBreaker(1, 0), hands, undo), fallback)
 
 
 def _restore_registered(

@@ -27,6 +27,7 @@ from pytest_resilience.breakers.libraries.support import (
     calls_needed,
     counted_failure,
     ignored_error,
+    no_generators,
     out_of_reach,
 )
 
@@ -40,6 +41,7 @@ _CAN: frozenset[Capability] = frozenset(
         "listen",
         "judge_by",
         "set_open_seconds",
+        "zero_open_seconds",
     }
 )
 
@@ -76,6 +78,10 @@ class InterlockAdapter(Adapter):
         config = _engine_of(self._breaker)._config  # noqa: SLF001
         self._rebuild(config=replace(config, wait_duration_in_open=seconds))
         self.traits = read_traits(_engine_of(self._breaker), self._remark)
+
+    def zero_open_seconds(self) -> Adapter:
+        config = Config(minimum_number_of_calls=1, wait_duration_in_open=0)
+        return InterlockAdapter(CircuitBreaker(name="zero", config=config), "")
 
     def _rebuild(self, **settings: Any) -> None:
         vars(self._breaker)["_engine"] = _engine_like(_engine_of(self._breaker), **settings)
@@ -154,6 +160,7 @@ def _lacks(config: Config) -> dict[str, str]:
             permitted_calls_in_half_open=config.permitted_calls_in_half_open,
         )
     )
+    lacks |= no_generators("interlock-cb")
     if config.wait_duration_backoff_multiplier == 1.0:
         lacks["exponential_backoff"] = "this breaker is set up with wait_duration_backoff_multiplier=1.0"
     return lacks

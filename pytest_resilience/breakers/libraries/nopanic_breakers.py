@@ -40,6 +40,7 @@ _CAN: frozenset[Capability] = frozenset(
         "listen",
         "judge_by",
         "set_open_seconds",
+        "zero_open_seconds",
     }
 )
 
@@ -47,8 +48,9 @@ _CAN: frozenset[Capability] = frozenset(
 class NopanicAdapter(Adapter):
     """A nopanic breaker under test."""
 
-    def __init__(self, breaker: CircuitBreaker) -> None:
+    def __init__(self, breaker: CircuitBreaker, zero: Callable[[], Adapter]) -> None:
         self._breaker = breaker
+        self._zero = zero
 
     @property
     def traits(self) -> Traits:  # type: ignore[override]
@@ -91,6 +93,9 @@ class NopanicAdapter(Adapter):
 
     def set_open_seconds(self, seconds: float) -> None:
         self._breaker.reset_timeout = seconds
+
+    def zero_open_seconds(self) -> Adapter:
+        return self._zero()
 
 
 def _matches(error: BaseException, on: Any) -> bool:
@@ -140,7 +145,7 @@ def _lend(made: object, hands: Hands, undo: ExitStack) -> Adapter:
     undo.enter_context(attributes_restored(made))
     _isolate(made)
     cast("Any", made)._clock = hands.now  # noqa: SLF001  (bound when it was made: no patch would reach it)
-    return NopanicAdapter(made)
+    return NopanicAdapter(made, lambda: _lend(CircuitBreaker(min_calls=1, reset_timeout=0), hands, undo))
 
 
 def _isolate(breaker: CircuitBreaker) -> None:

@@ -32,6 +32,7 @@ from pytest_resilience.breakers.libraries.support import (
     calls_needed,
     counted_failure,
     ignored_error,
+    no_generators,
     out_of_reach,
 )
 
@@ -46,19 +47,25 @@ _IN_MEMORY = (SyncInMemoryUnitOfWork, AsyncInMemoryUnitOfWork)
 _CIRCUIT = "pytest-resilience"
 """The circuit of a factory under test."""
 
+_STATES = {"closed": "closed", "opened": "open", "half-opened": "half_open"}
+
 _LACKS = {
     "error_rate_threshold": "purgatory counts consecutive failures and knows no error rate",
     "slow_call_threshold": "purgatory does not time calls: a slow success is a success",
     "exponential_backoff": "purgatory stays open for the same ttl after every failed probe",
     "forced_state_transitions": "purgatory has no calls that open, half-open or close a breaker by hand",
+    **no_generators("purgatory"),
 }
 
 
 class PurgatoryAdapter(Adapter):
     """A breaker or a circuit of a factory of purgatory under test, sync or async as it is."""
 
-    def __init__(self, made: Factory | Breaker, context: Context, remark: str) -> None:
+    def __init__(
+        self, made: Factory | Breaker, context: Context, remark: str, zero: Callable[[], Adapter]
+    ) -> None:
         self._made = made
+        self._zero = zero
         self._context = context
         self._remark = remark
         self._sync = isinstance(made, _SYNC)
@@ -90,7 +97,7 @@ class PurgatoryAdapter(Adapter):
 
     def listen(self, listener: Callable[[str], None]) -> None:
         events: Any = SyncEvents if self._sync else AsyncEvents
-        events(self._made.messagebus, lambda circuit, event, message: listener(event))
+        events(self._made.messagebus, lambda circuit, event, message: listener(_told(event, message)))
 
     def judge_by(self, ignore: Callable[[BaseException], bool]) -> None:
         exclusion = (BaseException, ignore)
@@ -100,6 +107,14 @@ class PurgatoryAdapter(Adapter):
 
     def set_open_seconds(self, seconds: float) -> None:
         self._context.ttl = seconds
+
+    def zero_open_seconds(self) -> Adapter:
+        return self._zero()
+
+
+def _told(event: str, message: Any) -> str:
+    """Name an event; a change of state by the state, as other libraries call it."""
+    return f"state {_STATES[message.state]}" if event == "state_changed" else event
 
 
 async def _inside(breaker: AsyncCircuitBreaker, dependency: AsyncDependency) -> object:
@@ -120,9 +135,8 @@ def read_traits(made: Factory | Breaker, context: Context, remark: str) -> Trait
         open_seconds=float(context.ttl),
         failure=counted_failure(counts),
         ignored=ignored_error(counts, [_kind(exclusion) for exclusion in context.exclude_list]),
-        ignored_counts="success",
         clocks=frozenset(("wall",)),
-        can=frozenset((*sync, *wrap, "listen", "judge_by", "set_open_seconds")),
+        can=frozenset((*sync, *wrap, "listen", "judge_by", "set_open_seconds", "zero_open_seconds")),
         lacks={**_LACKS, **out_of_reach(threshold=context.threshold)},
         remark=remark,
     )
@@ -146,7 +160,19 @@ def _lend(made: object, hands: Hands, undo: ExitStack) -> Adapter:
     context = _isolate(made)
     in_memory = isinstance(unit, _IN_MEMORY)
     remark = "" if in_memory else f"checked in memory, to leave its {type(unit).__name__} alone"
-    return PurgatoryAdapter(made, context, remark)
+    another = _breaker_with_ttl_0(sync=isinstance(made, _SYNC))
+    return PurgatoryAdapter(made, context, remark, lambda: _lend(another, hands, undo))
+
+
+def _breaker_with_ttl_0(*, sync: bool) -> Breaker:
+    if sync:
+        return SyncCircuitBreakerFactory().get_breaker(_CIRCUIT, threshold=1, ttl=0)
+    making = AsyncCircuitBreakerFactory().get_breaker(_CIRCUIT, threshold=1, ttl=0)
+    try:
+        making.send(None)  # in memory, it never waits
+    except StopIteration as made:
+        return cast("Breaker", made.value)
+    raise AssertionError("a factory in memory waits for nothing")
 
 
 def _isolate(made: Factory | Breaker) -> Context:

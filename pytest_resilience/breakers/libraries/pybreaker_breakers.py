@@ -94,7 +94,6 @@ def read_traits(breaker: CircuitBreaker, remark: str = "") -> Traits:
         half_open_limit=1,
         failure=next((error for error in _FAILURES if _counts(breaker, error)), _FAILURES[0]),
         ignored=_excluded_error(breaker),
-        ignored_counts="success",
         clocks=frozenset(("wall",)),
         can=frozenset(
             (

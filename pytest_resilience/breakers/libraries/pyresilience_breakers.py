@@ -25,6 +25,7 @@ from pytest_resilience.breakers.libraries.support import (
     calls_needed,
     counted_failure,
     ignored_error,
+    no_generators,
     out_of_reach,
 )
 
@@ -32,12 +33,16 @@ Decorated: TypeAlias = Callable[..., Any]
 
 _NO_RATE = "this breaker is set up without sliding_window_size"
 _EXECUTORS: tuple[type, ...] = (pyresilience._executor._SyncExecutor, pyresilience._executor._AsyncExecutor)  # noqa: SLF001
+_CAN: frozenset[Capability] = frozenset(
+    {"wrap", "force_closed", "force_open", "listen", "set_open_seconds", "zero_open_seconds"}
+)
 
 
 class PyresilienceAdapter(Adapter):
     """A pyresilience breaker under test, behind functions decorated for the check."""
 
     def __init__(self, found: "_Found") -> None:
+        self._found = found
         self._breaker = found.breaker
         self._config = found.config
         self._ways = found.ways
@@ -82,6 +87,10 @@ class PyresilienceAdapter(Adapter):
         self._config = replace(self._config, recovery_timeout=seconds)
         self._breaker._recovery_timeout = seconds  # noqa: SLF001
 
+    def zero_open_seconds(self) -> Adapter:
+        config = CircuitBreakerConfig(1, recovery_timeout=0)
+        return PyresilienceAdapter(replace(self._found, breaker=CircuitBreaker(config), config=config))
+
 
 def _call(dependency: Dependency) -> object:
     return dependency()
@@ -112,7 +121,7 @@ def read_traits(config: CircuitBreakerConfig, ways: tuple[Capability, ...], rema
         ignored=ignored_error(counts, config.ignore_on),
         ignored_counts="neutral",
         clocks=frozenset(("monotonic",)),
-        can=frozenset((*ways, "wrap", "listen", "set_open_seconds", "force_closed", "force_open")),
+        can=_CAN.union(ways),
         lacks=_lacks(config),
         remark=remark,
     )
@@ -130,6 +139,7 @@ def _lacks(config: CircuitBreakerConfig) -> dict[str, str]:
             sliding_window_size=config.sliding_window_size,
         )
     )
+    lacks |= no_generators("pyresilience")
     lacks["exponential_backoff"] = (
         "pyresilience stays open for the same recovery_timeout after each failed probe"
     )

@@ -10,6 +10,7 @@ from pytest_resilience.breakers.limits import MOST_CALLS, SCENARIOS_BY_CALLS
 FAILURES: tuple[type[Exception], ...] = (ConnectionError, TimeoutError, RuntimeError)
 
 _UNSET = object()
+_STREAMS = ("closed_streams_open", "slot_lost_by_closed_stream", "failing_streams_missed")
 
 
 @contextmanager
@@ -48,6 +49,11 @@ def out_of_reach(**settings: float) -> Mapping[str, str]:
             reason = f"{name}={value} is more than the {MOST_CALLS} calls that a check makes"
             return dict.fromkeys(SCENARIOS_BY_CALLS, reason)
     return {}
+
+
+def no_generators(library: str) -> Mapping[str, str]:
+    """Return why the hazards of streams do not apply to a library."""
+    return dict.fromkeys(_STREAMS, f"{library} does not guard generator functions")
 
 
 def counted_failure(
