@@ -6,12 +6,9 @@ from pathlib import Path
 from pytest_resilience.errors import SettingsError, did_you_mean, requirement
 
 INTENSITIES = ("low", "medium", "high", "extreme")
-<<<<<<< HEAD
 FAN_OUTS = ("in_turn", "parallel")
 MOST_RETRIES = 10
-=======
 STRICTNESSES = ("scenarios", "wrong", "strict")
->>>>>>> h5a
 LATEST = "latest"
 LARGEST_SEED = 2**63 - 1  # the largest integer of the run's file
 

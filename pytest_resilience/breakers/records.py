@@ -76,7 +76,6 @@ class Cascade:
     edges: int
     seconds_to_closed: float | None
     detail: str
-<<<<<<< HEAD
     mode: str = "outage"
     seconds_to_detect: float | None = None
     calls_wasted: int = 0
@@ -86,7 +85,6 @@ class Cascade:
     amplification: float = 0.0
     seconds_to_first_answer: float | None = None
     flips: int = 0
-=======
 
 
 def hazard_summary(hazards: Sequence[HazardResult]) -> str:
@@ -98,4 +96,3 @@ def hazard_summary(hazards: Sequence[HazardResult]) -> str:
     if not failed:
         return f", none of {tried} hazards failed"
     return f", {failed.count('wrong')} wrong and {failed.count('strict')} strict of {tried} hazards failed"
->>>>>>> h5a
