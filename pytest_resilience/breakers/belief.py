@@ -71,7 +71,10 @@ class Belief:
     def began(self, flight: int, now: float, *, entered: bool) -> None:
         """A call began, and got in or was rejected."""
         self._learn(
-            guess for one in self._guesses for let_in, guess in self._begun(one, flight, now) if let_in == entered
+            guess
+            for one in self._guesses
+            for let_in, guess in self._begun(one, flight, now)
+            if let_in == entered
         )
 
     def allows(self, now: float) -> frozenset[bool]:
@@ -130,7 +133,11 @@ class Belief:
     def _open_seconds(self, rounds: int) -> float:
         traits = self._traits
         seconds = traits.open_seconds * traits.backoff_factor**rounds
-        return seconds if traits.backoff_cap is None else min(seconds, max(traits.backoff_cap, traits.open_seconds))
+        return (
+            seconds
+            if traits.backoff_cap is None
+            else min(seconds, max(traits.backoff_cap, traits.open_seconds))
+        )
 
     # A call ends
 

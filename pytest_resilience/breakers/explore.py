@@ -8,7 +8,7 @@ from pytest_resilience.breakers.checks import Checker
 from pytest_resilience.breakers.flight import Way
 from pytest_resilience.breakers.hands import Hands
 from pytest_resilience.breakers.hazards.table import HAZARDS
-from pytest_resilience.breakers.moves import Force, Move, Sequence, Start, sequences, templates
+from pytest_resilience.breakers.moves import Force, Sequence, Start, sequences, templates
 from pytest_resilience.breakers.playing import Played, play
 from pytest_resilience.breakers.scripts import hazard_script, script_of
 from pytest_resilience.breakers.subject import Subject, subject_of
@@ -206,7 +206,9 @@ def _one_by_one(moves: Sequence) -> Sequence:
     return tuple(move for move in moves if not isinstance(move, Start) or move.stream)
 
 
-def _hypothesis() -> tuple[Callable[..., Callable[..., Callable[[], None]]], Callable[[int, int], Callable[..., Callable[[], None]]]]:
+def _hypothesis() -> tuple[
+    Callable[..., Callable[..., Callable[[], None]]], Callable[[int, int], Callable[..., Callable[[], None]]]
+]:
     try:
         import hypothesis
     except ImportError:

@@ -175,7 +175,13 @@ class _Player:
             "closed": raised is not None,
         }.get(outcome, raised is not None)
         if wrong:
-            what = {"base_exception": "KeyboardInterrupt", "cancelled": "CancelledError", "failure": "its error", "ignored": "its error"}
+            what: dict[Outcome, str] = {
+                "closed": "a quiet end",
+                "base_exception": "KeyboardInterrupt",
+                "cancelled": "CancelledError",
+                "failure": "its error",
+                "ignored": "its error",
+            }
             wanted = what.get(outcome, "an answer")
             raise _Stop(f"the caller of {name} must get {wanted}, but got {seen}", f"{outcome} replaced")
 

@@ -261,7 +261,15 @@ def reference_adapter(
     """Return the reference breaker, or a breaker derived from it, as checks take it."""
     given = traits or Traits(threshold=3, open_seconds=30, half_open_limit=1)
     names = ("successes_to_close", "failures_to_reopen", "half_open_limit", "consecutive", "error_rate")
-    more = ("window_calls", "slow_seconds", "slow_rate", "backoff_factor", "backoff_cap", "ignored", "failure")
+    more = (
+        "window_calls",
+        "slow_seconds",
+        "slow_rate",
+        "backoff_factor",
+        "backoff_cap",
+        "ignored",
+        "failure",
+    )
     usual = Traits(threshold=1, open_seconds=1)
     told = {name: getattr(given, name) for name in (*names, *more)}
     return BreakerAdapter(

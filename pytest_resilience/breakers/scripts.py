@@ -2,163 +2,16 @@
 
 import builtins
 import platform
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from textwrap import indent
 from types import MappingProxyType
 
 from pytest_resilience.breakers.adapter import Traits
+from pytest_resilience.breakers.dialects import DIALECTS, UNKNOWN, Dialect
 from pytest_resilience.breakers.flight import Outcome, Way
 from pytest_resilience.breakers.playing import Played, Step
 from pytest_resilience.breakers.subject import Subject
-
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """How a library is written in a script.
-
-    Args:
-        imports: the modules that it needs.
-        clock: lines that let it read `now`.
-        make: the expression or lines that make `breaker`; names of Traits in braces, `{ignoring}` where an
-            error type to ignore is given.
-        run, run_async: the body of `run(function)`, that calls a function through the breaker.
-        ignoring: what is put there, if the counterexample has ignored errors.
-        wrap: the expression that decorates `function`.
-        zero: what makes a breaker with an open time of 0.
-        force: the call that brings it into a state.
-    """
-
-    imports: str
-    clock: str
-    make: str
-    run: str = ""
-    run_async: str = ""
-    ignoring: str = ""
-    wrap: str = ""
-    zero: str = ""
-    force: Mapping[str, str] = field(default_factory=dict)
-    run_stream: str = ""
-
-
-_BY_METHODS = MappingProxyType(
-    {"open": "breaker.open()", "half_open": "breaker.half_open()", "closed": "breaker.close()"}
-)
-_WALL = """
-class Clock(datetime.datetime):
-    @classmethod
-    def now(cls, tz=None):
-        return datetime.datetime.fromtimestamp(now, tz or datetime.timezone.utc).replace(tzinfo=tz)
-
-    @classmethod
-    def utcnow(cls):
-        return cls.now()
-"""
-
-DIALECTS: Mapping[str, Dialect] = MappingProxyType(
-    {
-        "pybreaker": Dialect(
-            imports="import datetime\nimport pybreaker",
-            clock=f"{_WALL}\n\npybreaker.datetime = Clock",
-            make="breaker = pybreaker.CircuitBreaker(fail_max={threshold}, reset_timeout={open_seconds:g}, "
-            "success_threshold={successes_to_close}{ignoring})",
-            run="return breaker.call(function)",
-            run_stream="return breaker.call(function)",
-            ignoring=", exclude=[Ignored]",
-            wrap="breaker(function)",
-            zero="pybreaker.CircuitBreaker(fail_max={threshold}, reset_timeout=0)",
-            force=_BY_METHODS,
-        ),
-        "circuitbreaker": Dialect(
-            imports="import circuitbreaker",
-            clock="circuitbreaker.monotonic = lambda: now",
-            make="breaker = circuitbreaker.CircuitBreaker(failure_threshold={threshold}, "
-            "recovery_timeout={open_seconds:g}{ignoring})",
-            run="return breaker(lambda: function())()",
-            run_async="""async def call():
-    return await function()
-
-return await breaker(call)()""",
-            run_stream="return breaker(function)()",
-            ignoring=", expected_exception=lambda kind, error: not issubclass(kind, Ignored)",
-            wrap="breaker(function)",
-            zero="circuitbreaker.CircuitBreaker(failure_threshold={threshold}, recovery_timeout=0)",
-            force=MappingProxyType({"closed": "breaker.reset()"}),
-        ),
-        "aiobreaker": Dialect(
-            imports="import datetime\nimport aiobreaker\nimport aiobreaker.circuitbreaker\nimport aiobreaker.state",
-            clock=f"{_WALL}\n\naiobreaker.circuitbreaker.datetime = aiobreaker.state.datetime = Clock",
-            make="breaker = aiobreaker.CircuitBreaker(fail_max={threshold}, "
-            "timeout_duration=datetime.timedelta(seconds={open_seconds:g}){ignoring})",
-            run="return breaker.call(function)",
-            run_async="return await breaker.call_async(function)",
-            run_stream="return breaker.call(function)",
-            ignoring=", exclude=[Ignored]",
-            wrap="breaker(function)",
-            zero="aiobreaker.CircuitBreaker(fail_max={threshold}, timeout_duration=datetime.timedelta(0))",
-            force=_BY_METHODS,
-        ),
-        "purgatory": Dialect(
-            imports="import purgatory\nimport purgatory.domain.model",
-            clock="purgatory.domain.model.time = lambda: now",
-            make="factory = purgatory.{Kind}CircuitBreakerFactory({threshold}, {open_seconds:g}{ignoring})",
-            run="""with factory.get_breaker("it"):
-    return function()""",
-            run_async="""async with await factory.get_breaker("it"):
-    return await function()""",
-            ignoring=", exclude=[Ignored]",
-            wrap='factory("it")(function)',
-            zero="purgatory.SyncCircuitBreakerFactory({threshold}, 0)",
-        ),
-        "pyresilience": Dialect(
-            imports="import pyresilience\nimport pyresilience._circuit_breaker",
-            clock="pyresilience._circuit_breaker._monotonic = lambda: now",
-            make="""config = pyresilience.CircuitBreakerConfig({threshold}, {open_seconds:g},
-                                            success_threshold={successes_to_close}{window})
-guard = pyresilience.resilient(circuit_breaker=config)
-call_guarded = guard(lambda function: function())
-
-
-async def _call(function):
-    return await function()
-
-
-call_guarded_async = guard(_call)""",
-            run="return call_guarded(function)",
-            run_async="return await call_guarded_async(function)",
-        ),
-        "interlock-cb": Dialect(
-            imports="import interlock",
-            clock="",
-            make="""config = interlock.Config(
-    minimum_number_of_calls={threshold}, failure_rate_threshold={error_rate},
-    wait_duration_in_open={open_seconds:g}, permitted_calls_in_half_open={successes_to_close},
-)
-breaker = interlock.CircuitBreaker(name="it", config=config, clock=lambda: now)""",
-            run="return breaker.call_sync(function)",
-            run_async="return await breaker.call_async(function)",
-        ),
-        "nopanic": Dialect(
-            imports="import nopanic",
-            clock="",
-            make="breaker = nopanic.CircuitBreaker(min_calls={threshold}, reset_timeout={open_seconds:g}, "
-            "failure_threshold={error_rate}, window={window_seconds}, half_open_max_calls={successes_to_close}, "
-            "clock=lambda: now)",
-            run="return breaker.call(function)",
-            run_async="return await breaker.acall(function)",
-        ),
-    }
-)
-
-_UNKNOWN = Dialect(
-    imports="",
-    clock="",
-    make="breaker = ...  # yours: {threshold} failures in a row open it for {open_seconds:g} s; its clock is `lambda: now`",
-    run="return breaker.call(function)  # however it calls a function",
-    run_async="return await breaker.call(function)  # however it calls a coroutine function",
-    force=_BY_METHODS,
-)
 
 _SYNC = '''
 class Call:
@@ -232,6 +85,91 @@ async def start():
     return call
 '''
 
+_STREAM = '''
+class Stream:
+    """A generator through the breaker: one item is read, then it goes on until it is told how to end."""
+
+    def __init__(self):
+        self.entered, self.raised, self.error = False, None, None
+        try:
+            self.stream = run_stream(self.items)
+            next(self.stream)
+        except BaseException as error:
+            self.raised = error
+
+    def items(self):
+        self.entered = True
+        yield "item"
+        if self.error is not None:
+            raise self.error
+
+    def end(self, error=None):
+        self.error = error
+        try:
+            list(self.stream)
+        except BaseException as raised:
+            self.raised = raised
+
+    def close(self):
+        try:
+            self.stream.close()
+        except BaseException as raised:
+            self.raised = raised
+'''
+
+_ASYNC_STREAM = '''
+class Stream:
+    """A generator through the breaker: one item is read, then it goes on until it is told how to end."""
+
+    def __init__(self):
+        self.entered, self.raised, self.error = False, None, None
+
+    async def begin(self):
+        try:
+            self.stream = run_stream(self.items)
+            await anext(self.stream)
+        except BaseException as error:
+            self.raised = error
+        return self
+
+    async def items(self):
+        self.entered = True
+        yield "item"
+        if self.error is not None:
+            raise self.error
+
+    async def end(self, error=None):
+        self.error = error
+        try:
+            [item async for item in self.stream]
+        except BaseException as raised:
+            self.raised = raised
+
+    async def close(self):
+        try:
+            await self.stream.aclose()
+        except BaseException as raised:
+            self.raised = raised
+'''
+
+_PLAIN = '''
+class Call:
+    """A call through the breaker that ends in `error`, or well."""
+
+    def __init__(self, error=None):
+        self.entered, self.raised, self.error = False, None, error
+        try:
+            run(self.dependency)
+        except BaseException as raised:
+            self.raised = raised
+
+    def dependency(self):
+        self.entered = True
+        if self.error is not None:
+            raise self.error
+        return "answer"
+'''
+
 _ERRORS: Mapping[Outcome, str] = MappingProxyType(
     {
         "ignored": "Ignored()",
@@ -246,25 +184,64 @@ _RAISED: Mapping[Outcome, str] = MappingProxyType(
 
 def script_of(subject: Subject, traits: Traits, way: Way, played: Played) -> str:
     """Return a script that does the same as `played`, and ends in an AssertionError where it went wrong."""
-    dialect = DIALECTS.get(subject.library.name, _UNKNOWN)
+    dialect = DIALECTS.get(subject.library.name, UNKNOWN)
     ignoring = any(step.outcome == "ignored" for step in played.steps)
-    helper = "import asyncio" if way == "async" else "import threading\nimport time"
+    streams = any(step.stream for step in played.steps)
+    plain = way == "sync" and not streams and _one_after_the_other(played.steps)
     body = dialect.run_async if way == "async" else dialect.run
-    lines = list(_lines(dialect, played, traits, way))
-    main = "async def main():" if way == "async" else "def main():"
+    lines = _plain_lines(dialect, played, traits) if plain else _lines(dialect, played, traits, way)
+    story = "\n".join(lines)
+    if not plain:
+        main = "async def main():" if way == "async" else "def main():"
+        story = f"{main}\n    global now\n{indent(story, '    ')}"
+    helper = "" if plain else "import asyncio" if way == "async" else "import threading\nimport time"
     parts = [
         _head(subject, played.problem),
         "\n".join(filter(None, (helper, dialect.imports))),
         "now = 1_700_000_000.0  # the time that the breaker sees, in seconds",
-        *([_errors(traits, ignoring)] if _errors(traits, ignoring) else []),
-        *([dialect.clock.strip()] if dialect.clock else []),
+        _errors(traits, ignoring),
+        dialect.clock.strip(),
         _made(dialect, traits, way, dialect.ignoring if ignoring else ""),
         f"{'async ' if way == 'async' else ''}def run(function):\n{indent(body, '    ')}",
-        (_ASYNC if way == "async" else _SYNC).strip(),
-        "\n".join((main, "    global now", *(f"    {line}" for line in lines))),
-        "asyncio.run(main())" if way == "async" else "main()",
+        (_PLAIN if plain else _ASYNC if way == "async" else _SYNC).strip(),
+        *(_streams(dialect, way) if streams else []),
+        story,
+        "" if plain else "asyncio.run(main())" if way == "async" else "main()",
     ]
-    return "\n\n\n".join(parts) + "\n"
+    return "\n\n\n".join(filter(None, parts)) + "\n"
+
+
+def _one_after_the_other(steps: Sequence[Step]) -> bool:
+    """Tell whether each call ended before the next thing happened."""
+    followers = (*steps[1:], None)
+    return all(
+        follower is None or (follower.what == "end" and follower.call == step.call)
+        for step, follower in zip(steps, followers, strict=True)
+        if step.what == "start" and step.entered
+    )
+
+
+def _plain_lines(dialect: Dialect, played: Played, traits: Traits) -> Iterator[str]:
+    """Yield the lines of a story of calls without overlaps."""
+    steps = played.steps
+    for at, step in enumerate(steps):
+        end = steps[at + 1] if at + 1 < len(steps) and steps[at + 1].what == "end" else None
+        wrong = played.problem if step is steps[-1] or end is steps[-1] else ""
+        if step.what == "start":
+            error = "" if end is None or end.outcome is None else _error(end.outcome, traits)
+            yield f"{step.call} = Call({error})"
+            if end is not None and wrong:
+                yield _judged(step.call, end.outcome or "ok", wrong)
+            else:
+                yield _entered(step, wrong)
+        elif step.what != "end":
+            yield from _other(dialect, step, wrong)
+
+
+def _streams(dialect: Dialect, way: Way) -> list[str]:
+    body = dialect.run_stream or "return breaker(function)()  # however it calls a generator function"
+    run = f"def run_stream(function):\n{indent(body, '    ')}"
+    return [run, (_ASYNC_STREAM if way == "async" else _STREAM).strip()]
 
 
 def _head(subject: Subject, problem: str) -> str:
@@ -296,36 +273,49 @@ def _made(dialect: Dialect, traits: Traits, way: Way, ignoring: str) -> str:
 def _lines(dialect: Dialect, played: Played, traits: Traits, way: Way) -> Iterator[str]:
     """Yield the lines of the story; the last step is the one that went wrong."""
     wait = "await " if way == "async" else ""
-    for at, step in enumerate(played.steps):
-        last = at == len(played.steps) - 1
-        if step.what == "force":
-            yield dialect.force.get(str(step.state), f"...  # bring it into {step.state}")
-        else:
-            yield from _step(step, traits, wait, wrong=played.problem if last else "")
-    if played.steps and played.steps[-1].what == "force":
-        yield f"raise AssertionError({played.problem!r})"
-
-
-def _step(step: Step, traits: Traits, wait: str, *, wrong: str) -> Iterator[str]:
-    match step.what:
-        case "start":
-            yield f"{step.call} = {wait}start()"
-            entered = step.entered is not bool(wrong)
-            yield f"assert {'' if entered else 'not '}{step.call}.entered" + (f", {wrong!r}" if wrong else "")
-        case "end":
-            assert step.outcome is not None
+    for step in played.steps:
+        wrong = played.problem if step is played.steps[-1] else ""
+        if step.what == "start":
+            begin = "start()" if not step.stream else "Stream().begin()" if wait else "Stream()"
+            yield f"{step.call} = {wait}{begin}"
+            yield _entered(step, wrong)
+        elif step.what == "end" and step.outcome is not None:
             if step.seconds:
                 yield f"now += {step.seconds:g}"
-            error = _ERRORS.get(step.outcome, f'{traits.failure.__name__}("down")')
-            yield f"{wait}{step.call}.end({'' if step.outcome in ('ok', 'slow') else error})"
+            ending = "close()" if step.outcome == "closed" else f"end({_error(step.outcome, traits)})"
+            yield f"{wait}{step.call}.{ending}"
             if wrong:
-                kind = _RAISED.get(step.outcome)
-                ok = f"isinstance({step.call}.raised, {kind})" if kind else f"{step.call}.raised is None"
-                if step.outcome in ("failure", "ignored"):
-                    ok = f"{step.call}.raised is not None"
-                yield f"assert {ok}, {wrong!r}"
-        case "wait":
-            yield f"now += {step.seconds:g}"
+                yield _judged(step.call, step.outcome, wrong)
+        else:
+            yield from _other(dialect, step, wrong)
+
+
+def _other(dialect: Dialect, step: Step, wrong: str) -> Iterator[str]:
+    if step.what == "wait":
+        yield f"now += {step.seconds:g}"
+        return
+    yield dialect.force.get(str(step.state), f"...  # bring it into {step.state}")
+    if wrong:
+        yield f"raise AssertionError({wrong!r})"
+
+
+def _entered(step: Step, wrong: str) -> str:
+    right = step.entered is not bool(wrong)
+    return f"assert {'' if right else 'not '}{step.call}.entered" + (f", {wrong!r}" if wrong else "")
+
+
+def _error(outcome: Outcome, traits: Traits) -> str:
+    if outcome in ("ok", "slow"):
+        return ""
+    return _ERRORS.get(outcome, f'{traits.failure.__name__}("down")')
+
+
+def _judged(call: str, outcome: Outcome, wrong: str) -> str:
+    kind = _RAISED.get(outcome)
+    right = f"isinstance({call}.raised, {kind})" if kind else f"{call}.raised is None"
+    if outcome in ("failure", "ignored"):
+        right = f"{call}.raised is not None"
+    return f"assert {right}, {wrong!r}"
 
 
 def hazard_script(subject: Subject, name: str) -> str:
@@ -334,7 +324,7 @@ def hazard_script(subject: Subject, name: str) -> str:
 
     with subject.borrowed(Hands()) as lend:
         traits = lend().traits
-    dialect = DIALECTS.get(subject.library.name, _UNKNOWN)
+    dialect = DIALECTS.get(subject.library.name, UNKNOWN)
     values = {field: getattr(traits, field) for field in Traits.__dataclass_fields__}
     if name == "falsy_open_time":
         return _zero_script(subject, dialect, dialect.zero.format(**values), traits)
@@ -342,7 +332,7 @@ def hazard_script(subject: Subject, name: str) -> str:
 
 
 def _zero_script(subject: Subject, dialect: Dialect, make: str, traits: Traits) -> str:
-    body = f'''
+    body = f"""
 {_head(subject, "an open time of 0 is taken for one that was left out")}
 {dialect.imports}
 
@@ -369,12 +359,12 @@ try:
     run(lambda: None)
 except Exception as rejected:
     raise AssertionError("still open after its open time of 0") from rejected
-'''
+"""
     return body.lstrip()
 
 
 def _coroutine_script(subject: Subject, dialect: Dialect, make: str, traits: Traits) -> str:
-    body = f'''
+    body = f"""
 {_head(subject, "failures of a coroutine function are not seen")}
 import asyncio
 {dialect.imports}
@@ -402,5 +392,5 @@ async def main():
 
 
 asyncio.run(main())
-'''
+"""
     return body.lstrip()
