@@ -135,7 +135,8 @@ breaker = interlock.CircuitBreaker(name="it", config=config, clock=lambda: now)"
             clock="",
             make="breaker = nopanic.CircuitBreaker(min_calls={threshold}, reset_timeout={open_seconds:g}, "
             "failure_threshold={error_rate}, window={window_seconds}, "
-            "half_open_max_calls={successes_to_close}, clock=lambda: now)",
+            "half_open_max_calls={successes_to_close}, clock=lambda: now{ignoring})",
+            ignoring=", on=lambda error: error is not None and not isinstance(error, Ignored)",
             run="return breaker.call(function)",
             run_async="return await breaker.acall(function)",
         ),
@@ -145,7 +146,8 @@ breaker = interlock.CircuitBreaker(name="it", config=config, clock=lambda: now)"
 UNKNOWN = Dialect(
     imports="",
     clock="",
-    make="breaker = ...  # yours: {threshold} failures open it for {open_seconds:g} s, its clock is lambda: now",
+    make="breaker = ...  # yours: {threshold} failures open it for {open_seconds:g} s; "
+    "its clock is lambda: now",
     run="return breaker.call(function)  # however it calls a function",
     run_async="return await breaker.call(function)  # however it calls a coroutine function",
     force=_BY_METHODS,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pytest_resilience.breakers.bench import ways_of
 from pytest_resilience.breakers.checks import Checker
@@ -13,6 +14,9 @@ from pytest_resilience.breakers.playing import Played, play
 from pytest_resilience.breakers.scripts import hazard_script, script_of
 from pytest_resilience.breakers.subject import Subject, subject_of
 from pytest_resilience.errors import ResilienceError, requirement
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 EXAMPLES = 100
 MOST_ROUNDS = 4
@@ -32,7 +36,7 @@ class Counterexample:
         way: sync or async.
         found_by: the name of the written sequence, or random.
         moves: the shortest sequence found that shows it.
-        script: Python code that shows it with the library alone; where that cannot be written, with a gap to fill.
+        script: Python code that shows it with the library alone; for a breaker of your own, with gaps.
     """
 
     kind: str
@@ -142,7 +146,7 @@ class _Search:
                 return
 
     def _search(self, seed: int, examples: int) -> Played | None:
-        given, settings = _hypothesis()
+        play_on = _hypothesis(seed, examples)
         latest: Played | None = None
 
         def attempt(moves: Sequence) -> None:
@@ -153,7 +157,7 @@ class _Search:
                 raise _FoundError
 
         try:
-            settings(seed, examples)(given(sequences(self._traits, self._way))(attempt))()
+            play_on(sequences(self._traits, self._way))(attempt)
         except _FoundError:
             return latest
         return None
@@ -206,9 +210,10 @@ def _one_by_one(moves: Sequence) -> Sequence:
     return tuple(move for move in moves if not isinstance(move, Start) or move.stream)
 
 
-def _hypothesis() -> tuple[
-    Callable[..., Callable[..., Callable[[], None]]], Callable[[int, int], Callable[..., Callable[[], None]]]
-]:
+def _hypothesis(
+    seed: int, examples: int
+) -> "Callable[[SearchStrategy[Sequence]], Callable[[Callable[[Sequence], None]], None]]":
+    """Return what plays a test on drawn values: `play_on(strategy)(test)`."""
     try:
         import hypothesis
     except ImportError:
@@ -227,11 +232,12 @@ def _hypothesis() -> tuple[
         "verbosity": hypothesis.Verbosity.quiet,
     }
 
-    def settings(seed: int, examples: int) -> Callable[..., Callable[[], None]]:
-        chosen = hypothesis.settings(max_examples=examples, **quiet)  # type: ignore[arg-type]
-        return lambda test: chosen(hypothesis.seed(seed)(test))
+    chosen = hypothesis.settings(max_examples=examples, **quiet)  # type: ignore[arg-type]
 
-    return hypothesis.given, settings
+    def play_on(strategy: "SearchStrategy[Sequence]") -> Callable[[Callable[[Sequence], None]], None]:
+        return lambda test: chosen(hypothesis.seed(seed)(hypothesis.given(strategy)(test)))()
+
+    return play_on
 
 
 def _beyond_moves(subject: Subject) -> Iterator[Counterexample]:

@@ -37,9 +37,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Let a share of the longest open time pass."""
+    """Let a share of the longest open time pass, or of the usual one, which does not grow by failed probes."""
 
     share: float
+    usual: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ Sequence: TypeAlias = tuple[Move, ...]
 Undecided: TypeAlias = Literal["ignored", "cancelled", "base_exception"]
 
 OUTLAST = Wait(1 + MARGIN)
+OUTLAST_USUAL = Wait(1 + MARGIN, usual=True)
 HALF = Wait(0.5)
 OK, FAIL = Call("ok"), Call("failure")
 UNDECIDED: tuple[Undecided, ...] = ("ignored", "cancelled", "base_exception")
@@ -61,13 +63,18 @@ UNDECIDED: tuple[Undecided, ...] = ("ignored", "cancelled", "base_exception")
 
 def templates(traits: Traits) -> Mapping[str, Sequence]:
     """Return the written sequences: each shows in a few moves what random ones seldom come upon."""
-    trip = (FAIL,) * traits.threshold
-    good, bad = (OK,) * traits.successes_to_close, (FAIL,) * traits.failures_to_reopen
+    trip: Sequence = (FAIL,) * traits.threshold
+    good: Sequence = (OK,) * traits.successes_to_close
+    bad: Sequence = (FAIL,) * traits.failures_to_reopen
     most = traits.half_open_limit or 2
-    half_open, recover = (*trip, OUTLAST), (*trip, OUTLAST, *good)
+    half_open: Sequence = (*trip, OUTLAST)
+    recover: Sequence = (*half_open, *good)
     late = Start()
+    ends_well: Sequence = (End(0, "ok"),) * traits.successes_to_close
     sequences: dict[str, Sequence] = {
         "trip and recover": (*trip, OK, HALF, OK, HALF, Wait(0.02), *bad, OK, OUTLAST, *good, *trip, OK),
+        "a failed probe after good ones": (*half_open, *good[1:], *bad, OK, *trip, OK),
+        "open for longer after a failed probe": (*trip, OUTLAST_USUAL, *bad, OUTLAST_USUAL, OK, OUTLAST, OK),
         "a success starts the count anew": (*trip[1:], OK, *trip[1:], OK, *trip, OK),
         "late success while open": (late, *trip, End(0, "ok"), OK),
         "late success two eras later": (late, *recover, *trip, End(0, "ok"), OK),
@@ -83,7 +90,7 @@ def templates(traits: Traits) -> Mapping[str, Sequence]:
         "late success instead of a probe": (
             *(late,) * traits.successes_to_close,
             *(*half_open, Start()),
-            *(End(0, "ok"),) * traits.successes_to_close,
+            *ends_well,
             *trip[1:],
             Start(),
         ),
@@ -103,7 +110,7 @@ def templates(traits: Traits) -> Mapping[str, Sequence]:
         "second probe fails after the first closed": (
             *half_open,
             *(Start(),) * max(2, traits.successes_to_close + 1),
-            *(End(0, "ok"),) * traits.successes_to_close,
+            *ends_well,
             End(0, "failure"),
             OK,
         ),
@@ -118,13 +125,6 @@ def templates(traits: Traits) -> Mapping[str, Sequence]:
             End(0, "failure"),
             *bad[1:],
             OK,
-        ),
-        "stale probe gives no place back": (
-            *half_open,
-            *(Start(), *bad, OUTLAST, OUTLAST),
-            *(Start(),) * most,
-            End(0, "failure"),
-            Start(),
         ),
         "half-open limit": (*half_open, *(Start(),) * (most + 1), *(End(0, "ok"),) * most, OK),
         "streams fail": (*(Start(stream=True), End(0, "failure")) * traits.threshold, OK),
@@ -146,6 +146,13 @@ def templates(traits: Traits) -> Mapping[str, Sequence]:
         probe = (*half_open, Start(), End(0, outcome))
         sequences[f"{outcome} probe does not close"] = (*probe, *bad, OK)
         sequences[f"{outcome} probe gives its place back"] = (*probe, OUTLAST, OUTLAST, *good, OK)
+        sequences[f"{outcome} stale probe gives no place back"] = (
+            *half_open,
+            *(Start(), *bad, OUTLAST, OUTLAST),
+            *(Start(),) * most,
+            End(0, outcome),
+            Start(),
+        )
         sequences[f"{outcome} call at the threshold"] = (*trip[1:], Call(outcome), *trip, OK)
     return MappingProxyType(sequences)
 
@@ -163,7 +170,10 @@ def sequences(traits: Traits, way: Way) -> "SearchStrategy[Sequence]":
     moves: list[SearchStrategy[Sequence]] = [
         st.just((Start(),)),
         st.builds(lambda which, how: (End(which, how),), st.integers(0, 2), outcome),
-        st.sampled_from([(OK,), trip, (FAIL,), (OUTLAST,), (*trip, OUTLAST), (OUTLAST, OK), (HALF,)]),
+        st.sampled_from(
+            [(OK,), trip, (FAIL,), (OUTLAST,), (*trip, OUTLAST), (OUTLAST, OK), (HALF,)]
+            + [(OUTLAST_USUAL, FAIL)]
+        ),
         st.builds(lambda how: (Call(how),), outcome),
     ]
     if forces:

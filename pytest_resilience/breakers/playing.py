@@ -1,9 +1,10 @@
 """Play moves on a real breaker, and stop where it does what no right breaker would do."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from pytest_resilience.breakers.adapter import State, Traits
 from pytest_resilience.breakers.belief import Belief
@@ -46,7 +47,19 @@ class Played:
     serial: bool = False
 
 
-class _Stop(Exception):
+_WANTED: Mapping[Outcome, str] = MappingProxyType(
+    {
+        "closed": "a quiet end",
+        "base_exception": "KeyboardInterrupt",
+        "cancelled": "CancelledError",
+        "failure": "its error",
+        "ignored": "its error",
+    }
+)
+"""What the caller of a call that ends so must see."""
+
+
+class _StopError(Exception):
     def __init__(self, problem: str, kind: str) -> None:
         super().__init__(problem)
         self.problem, self.kind = problem, kind
@@ -100,7 +113,7 @@ class _Player:
             except _SerialError:
                 serial = True
                 break
-            except _Stop as stop:
+            except _StopError as stop:
                 problem, kind = stop.problem, stop.kind
                 played.append(move)
                 break
@@ -118,7 +131,7 @@ class _Player:
                 if self._start(False):
                     self._end(len(self._air) - 1, move.outcome)
             case Wait():
-                self._wait(move.share)
+                self._wait(move)
             case Force():
                 self._force(move.state)
 
@@ -135,10 +148,10 @@ class _Player:
         self._begun += 1
         self._steps.append(Step("start", name, entered=entered, stream=stream))
         if flight.entered > 1:
-            raise _Stop(f"call {name} entered the dependency {flight.entered} times", "entered twice")
+            raise _StopError(f"call {name} entered the dependency {flight.entered} times", "entered twice")
         if entered not in allowed:
             must, did = ("enter", "was rejected") if True in allowed else ("be rejected", "entered")
-            raise _Stop(f"call {name} must {must}, but it {did}", f"must {must} after {self._last}")
+            raise _StopError(f"call {name} must {must}, but it {did}", f"must {must} after {self._last}")
         self._belief.began(number, now, entered=entered)
         if entered:
             self._air.append((number, name, flight))
@@ -164,7 +177,7 @@ class _Player:
         self._judge_raised(name, flight, outcome)
 
     def _judge_raised(self, name: str, flight: Flight, outcome: Outcome) -> None:
-        """Demand that the caller sees how the dependency ended; that a failure is replaced is a matter of taste."""
+        """Demand that the caller sees how the dependency ended; another error for a failure is taste."""
         raised = flight.raised
         seen = "an answer" if raised is None else type(raised).__name__
         wrong = {
@@ -175,20 +188,13 @@ class _Player:
             "closed": raised is not None,
         }.get(outcome, raised is not None)
         if wrong:
-            what: dict[Outcome, str] = {
-                "closed": "a quiet end",
-                "base_exception": "KeyboardInterrupt",
-                "cancelled": "CancelledError",
-                "failure": "its error",
-                "ignored": "its error",
-            }
-            wanted = what.get(outcome, "an answer")
-            raise _Stop(f"the caller of {name} must get {wanted}, but got {seen}", f"{outcome} replaced")
+            wanted = _WANTED.get(outcome, "an answer")
+            raise _StopError(f"the caller of {name} must get {wanted}, but got {seen}", f"{outcome} replaced")
 
-    def _wait(self, share: float) -> None:
+    def _wait(self, move: Wait) -> None:
         traits = self._bench.adapter.traits
         longest = traits.open_seconds if traits.backoff_cap is None else traits.backoff_cap
-        seconds = share * max(longest, traits.open_seconds)
+        seconds = move.share * (traits.open_seconds if move.usual else max(longest, traits.open_seconds))
         self._bench.hands.advance(seconds)
         self._waits += 1
         self._steps.append(Step("wait", seconds=seconds))
@@ -199,7 +205,7 @@ class _Player:
         raised = self._bench.force(state).raised
         self._steps.append(Step("force", state=state))
         if raised is not None:
-            raise _Stop(f"forced {state}, it raised {type(raised).__name__}: {raised}", f"force {state}")
+            raise _StopError(f"forced {state}, it raised {type(raised).__name__}: {raised}", f"force {state}")
         self._belief.forced(state, self._now())
         self._last = f"force {state}"
 

@@ -1,9 +1,11 @@
-"""The reference breaker: right in all that checks try, so that what differs from it differs from a right one."""
+"""The reference breaker, which does right in all that the checks try."""
 
 import inspect
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
@@ -243,16 +245,15 @@ class ReferenceBreaker:
 
     def tell_one(self, listener: Callable[[str], None], event: str) -> None:
         """Tell one listener."""
-        try:
+        with suppress(Exception):  # a listener is a guest: its errors are not the caller's
             listener(event)
-        except Exception:  # noqa: S110  (a listener is a guest: its errors are not the caller's)
-            pass
 
     def set_open_seconds(self, seconds: float) -> None:
         """Stay open for this long from now on."""
-        from dataclasses import replace
-
         self.traits = replace(self.traits, open_seconds=seconds)
+
+
+_NOT_TOLD = ("threshold", "open_seconds", "can", "lacks")
 
 
 def reference_adapter(

@@ -199,7 +199,7 @@ def script_of(subject: Subject, traits: Traits, way: Way, played: Played) -> str
         _head(subject, played.problem),
         "\n".join(filter(None, (helper, dialect.imports))),
         "now = 1_700_000_000.0  # the time that the breaker sees, in seconds",
-        _errors(traits, ignoring),
+        _errors(traits, ignoring, dialect),
         dialect.clock.strip(),
         _made(dialect, traits, way, dialect.ignoring if ignoring else ""),
         f"{'async ' if way == 'async' else ''}def run(function):\n{indent(body, '    ')}",
@@ -252,10 +252,11 @@ def _head(subject: Subject, problem: str) -> str:
     return f"# {library}, Python {platform.python_version()}: {problem}"
 
 
-def _errors(traits: Traits, ignoring: bool) -> str:
+def _errors(traits: Traits, ignoring: bool, dialect: Dialect) -> str:
     names = [] if hasattr(builtins, traits.failure.__name__) else [traits.failure.__name__]
     names += ["Ignored"] if ignoring else []
-    return "\n\n\n".join(f"class {name}(Exception):\n    pass" for name in names)
+    told = "" if dialect.ignoring or not ignoring else "  # which the breaker must be told to ignore"
+    return "\n\n\n".join(f"class {name}(Exception):{told}\n    pass" for name in names)
 
 
 def _made(dialect: Dialect, traits: Traits, way: Way, ignoring: str) -> str:
