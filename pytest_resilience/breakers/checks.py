@@ -56,9 +56,10 @@ class Checker:
         judgement = self._judge(name, SCENARIOS[name])
         return BreakerResult(self._subject.name, name, judgement.verdict, judgement.detail)
 
-    def hazard(self, hazard: Hazard, strictness: str = "scenarios") -> HazardResult:
-        """Try one hazard; `strictness` says whether it counts."""
-        judgement = self._judge(hazard.name, hazard.script)
+    def hazard(self, hazard: Hazard, strictness: str = "scenarios", *, spared: str = "") -> HazardResult:
+        """Try one hazard, unless it is spared for a reason; `strictness` says whether it counts."""
+        spare = Judgement("not_applicable", spared)
+        judgement = spare if spared else self._judge(hazard.name, hazard.script)
         detail = judgement.detail
         if judgement.verdict == "failed":
             detail = f"{hazard.explanation} {detail[0].upper()}{detail[1:]}"
