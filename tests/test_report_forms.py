@@ -124,14 +124,14 @@ met             monitoring_overhead_percent       0.5  < 5     CPU time in 1m40s
 not applicable  cascade_recovery                       == yes  no breaker is registered
 not applicable  worker_crashes                         == 0    the soak runs in one process
 
-hazard             breaker       level   detail
-herd_in_half_open  test_circuit  strict  All 8 entered
-
 event                  target         seam   reached  fired  recovered in
 provider_timeout-1     odds_provider  calls       40      4  1.5s
 intermittent_errors-2  odds_provider  calls       40      4  not recovered (waited 2m00s)
 latency_spike-3        odds_provider  calls       40      4  1.5s
 latency_spike-4        odds_provider  calls        0      0  never fired
+
+hazard             breaker       level   detail
+herd_in_half_open  test_circuit  strict  All 8 entered
 
 service        seam never reached    what to do
 odds_provider  shop.cache:Cache.get  Call it in a soak test, or take it out of Service(calls=[…]).
