@@ -1,5 +1,6 @@
 """A breaker of the user's own: about fifteen lines describe it, and what is wrong with them is told."""
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -13,9 +14,11 @@ import pytest
 from pytest_resilience.breakers.adapter import CapabilityError
 from pytest_resilience.breakers.bench import Bench, ways_of
 from pytest_resilience.breakers.flight import Way
-from pytest_resilience.breakers.hands import Hands
+from pytest_resilience.breakers.hands import Hands, VacuousClockError
 from pytest_resilience.breakers.own import BreakerAdapter
 from pytest_resilience.breakers.subject import subject_of
+from pytest_resilience.breakers.verify import verify
+from pytest_resilience.clock import SystemClock
 from pytest_resilience.errors import ResilienceError
 
 
@@ -269,6 +272,55 @@ def test_a_wrong_description_is_told(wrong: str) -> None:
     describe, message = WRONG[wrong]
     with pytest.raises(ResilienceError, match=re.escape(message)):
         describe()
+
+
+def _nothing(*_: object) -> Any:
+    return None
+
+
+async def _nothing_async(*_: object) -> None:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("ways", "message"),
+    [
+        ({"call": OwnBreaker.call_async}, "call must be .* It returned a coroutine: give it as call_async."),
+        ({"call": _nothing}, "call must be .* It returned without calling the function. Write call=lambda"),
+        (
+            {"call_async": lambda breaker, function: 3},
+            "call_async must be .* nothing that can be awaited: give it as call.",
+        ),
+        ({"call_async": _nothing_async}, "call_async must be .* without awaiting the coroutine function."),
+    ],
+)
+def test_a_way_that_calls_nothing_is_told(ways: dict[str, Any], message: str) -> None:
+    """An async breaker in a sync check, and the like: it would look as if it rejected everything."""
+    with (
+        pytest.raises(ResilienceError, match=f"BreakerAdapter's {message}"),
+        bench_of(injected(**ways), "sync"),
+    ):
+        pass
+
+
+def test_a_way_that_fails_or_hangs_is_for_the_scenarios_to_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the breaker does is a finding, not a mistake in its description."""
+    monkeypatch.setattr("pytest_resilience.breakers.own.TRY_SECONDS", 0.01)
+
+    def rejects(*_: object) -> Any:
+        raise Rejected
+
+    async def hangs(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    with bench_of(injected(call=rejects, call_async=hangs), "sync") as bench:
+        assert not bench.call().entered
+
+
+def test_a_clock_that_is_bound_before_it_is_moved_makes_no_pass() -> None:
+    """The default of an argument keeps the real clock: the check moves one that nobody reads."""
+    with pytest.raises(VacuousClockError, match="'mine' does not read the time that the check moves"):
+        verify("mine", patched, clock=SystemClock())
 
 
 def _raise(_clock: object) -> None:

@@ -4,24 +4,20 @@ import inspect
 import platform
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from breaker_samples import SAMPLES
+from checked_breakers import Checked, checked
 
 from pytest_resilience.breakers.adapter import CAPABILITIES, Adapter, Traits
 from pytest_resilience.breakers.costs import transition_costs
-from pytest_resilience.breakers.hands import Hands
 from pytest_resilience.breakers.hazards.table import HAZARDS
 from pytest_resilience.breakers.libraries import MODULES, load_library
 from pytest_resilience.breakers.scenarios import SCENARIOS
-from pytest_resilience.breakers.subject import subject_of
-from pytest_resilience.breakers.verify import BreakerReport, verify
-from pytest_resilience.clock import SystemClock
 
 PAGE = Path(__file__).parents[1] / "docs" / "breakers.md"
 
@@ -59,46 +55,6 @@ Each is a function that a `BreakerAdapter` is given by this name. What is left o
 
 OWN_CAPABILITIES = CAPABILITIES - {"zero_open_seconds"}
 """What a user's own breaker can be given; the rest is about how a library reads its settings."""
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A breaker of the samples, and what the checks found."""
-
-    sample: str
-    library: str
-    traits: Traits
-    report: BreakerReport
-    clock: str
-
-    @property
-    def kind(self) -> str:
-        return self.sample.removeprefix(self.library).strip(" ()")
-
-    @property
-    def heading(self) -> str:
-        return "<br>".join(filter(None, (self.library, version(self.library), self.kind)))
-
-    @property
-    def verdicts(self) -> dict[str, tuple[str, str]]:
-        """Return the verdict and the detail of each scenario and hazard."""
-        scenarios = {one.scenario: (one.verdict, one.detail) for one in self.report.results}
-        return scenarios | {one.hazard: (one.verdict, one.detail) for one in self.report.hazards}
-
-
-@cache
-def checked() -> tuple[Checked, ...]:
-    """Run everything, once."""
-    return tuple(_check(sample) for sample in SAMPLES)
-
-
-def _check(sample: str) -> Checked:
-    subject = subject_of(sample, SAMPLES[sample])
-    with subject.borrowed(Hands()) as lend:
-        traits = lend().traits
-    clock = "moved in its modules" if subject.library.clocks else "injected"
-    report = verify(sample, SAMPLES[sample], clock=SystemClock())
-    return Checked(sample, subject.library.name, traits, report, clock)
 
 
 def breakers_page() -> str:

@@ -1,8 +1,10 @@
 """A breaker of the user's own, described in a few lines instead of by a library."""
 
+import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from inspect import Parameter, signature
@@ -33,6 +35,9 @@ _FEATURES = MappingProxyType(
     }
 )
 """What a scenario needs of a breaker, and what was not given then."""
+
+TRY_SECONDS = 5.0
+"""A call that a breaker holds up for longer is for the scenarios to judge."""
 
 _CLOCK_FIX = 'Let make take the clock, or name the module that reads it: clock="shop.breakers".'
 
@@ -163,6 +168,13 @@ class BreakerAdapter:
             clocks=() if self._module is None else (self._module,),
         )
 
+    def try_out(self) -> None:
+        """Make one call each way; raise ResilienceError where a way shows nothing of any breaker."""
+        if self.making.call is not None:
+            _must_call("call", _outcome(self.making.call, self._make(Hands())))
+        if self.making.call_async is not None:
+            _must_call("call_async", _outcome_async(self.making.call_async, self._make(Hands())))
+
     def _lend(self, _: object, hands: Hands, undo: ExitStack) -> Adapter:
         return _OwnAdapter(self._make(hands), self.making, self.traits)
 
@@ -176,6 +188,55 @@ class BreakerAdapter:
         if breaker is None:
             raise _wrong_make(self.making.make, "It returned None.")
         return breaker
+
+
+def _outcome(call: Callable[[Any, Dependency], object], breaker: object) -> str:
+    """Call a healthy function; return what is wrong with how it was called, or nothing."""
+    entered: list[None] = []
+    try:
+        result = call(breaker, lambda: entered.append(None))
+    except Exception:  # a breaker that fails or rejects is for the scenarios to judge
+        return ""
+    if isinstance(result, Coroutine):
+        result.close()
+        return "It returned a coroutine: give it as call_async."
+    return "" if entered else "It returned without calling the function."
+
+
+def _outcome_async(call: Callable[[Any, AsyncDependency], Awaitable[object]], breaker: object) -> str:
+    entered: list[None] = []
+    wrong: list[str] = []
+
+    async def dependency() -> None:
+        entered.append(None)
+
+    async def attempt() -> None:
+        try:
+            awaitable: object = call(breaker, dependency)
+            if not isinstance(awaitable, Awaitable):
+                wrong.append("It returned nothing that can be awaited: give it as call.")
+                return
+            await awaitable
+        except Exception:  # as above
+            return
+        if not entered:
+            wrong.append("It returned without awaiting the coroutine function.")
+
+    def run() -> None:
+        with suppress(TimeoutError):
+            asyncio.run(asyncio.wait_for(attempt(), TRY_SECONDS))
+
+    thread = threading.Thread(target=run, name="resilience-breaker", daemon=True)
+    thread.start()  # of its own: the caller may have a running loop
+    thread.join(2 * TRY_SECONDS)
+    return "".join(wrong)
+
+
+def _must_call(name: str, wrong: str) -> None:
+    if wrong:
+        allowed = "a function that calls what it is given, through the breaker"
+        fix = f"Write {name}={_EXAMPLES[name]}."
+        raise ResilienceError(f"BreakerAdapter's {name} must be {allowed}. {wrong} {fix}")
 
 
 def _wrong_make(make: object, fix: str) -> ResilienceError:

@@ -59,6 +59,7 @@ def subject_of(name: str, source: object) -> Subject:
             that returns one, or a BreakerAdapter.
     """
     if isinstance(source, BreakerAdapter):
+        source.try_out()
         return Subject(name, source.library(), lambda: source)
     if library := library_of(source):
         return Subject(name, library, lambda: source)
