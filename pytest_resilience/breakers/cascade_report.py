@@ -19,6 +19,12 @@ class CascadeReport:
         """Tell whether every cascade that the topology has a place for passed, and at least one did."""
         return bool(self.with_verdict("passed")) and not self.with_verdict("failed")
 
+    def must_pass(self) -> None:
+        """Raise AssertionError with the text of the report unless it passed."""
+        __tracebackhide__ = True
+        if not self.passed:
+            raise AssertionError(str(self))
+
     @property
     def verdict(self) -> str:
         """Return the outcome in one line with its numbers."""

@@ -65,6 +65,12 @@ class ExploreReport:
         """Tell whether the breaker did nothing wrong."""
         return not self.counterexamples
 
+    def must_pass(self) -> None:
+        """Raise AssertionError with the text of the report unless it passed."""
+        __tracebackhide__ = True
+        if not self.passed:
+            raise AssertionError(str(self))
+
     @property
     def verdict(self) -> str:
         """Return the outcome in one line with its numbers."""

@@ -37,7 +37,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Let a share of the longest open time pass, or of the usual one, which does not grow by failed probes."""
+    """Let a share of the longest open time pass, or of the usual one, that of a first opening."""
 
     share: float
     usual: bool = False
@@ -155,6 +155,16 @@ def templates(traits: Traits) -> Mapping[str, Sequence]:
         )
         sequences[f"{outcome} call at the threshold"] = (*trip[1:], Call(outcome), *trip, OK)
     return MappingProxyType(sequences)
+
+
+_USUAL: tuple[Sequence, ...] = (
+    (OK,),
+    (FAIL,),
+    (OUTLAST,),
+    (OUTLAST, OK),
+    (OUTLAST_USUAL, FAIL),
+    (HALF,),
+)
 
 
 def sequences(traits: Traits, way: Way) -> "SearchStrategy[Sequence]":
