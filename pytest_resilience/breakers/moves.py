@@ -164,6 +164,8 @@ _USUAL: tuple[Sequence, ...] = (
     (OUTLAST, OK),
     (OUTLAST_USUAL, FAIL),
     (HALF,),
+    (Start(), Start()),
+    (End(0, "failure"), End(0, "failure")),
 )
 
 
@@ -180,15 +182,12 @@ def sequences(traits: Traits, way: Way) -> "SearchStrategy[Sequence]":
     moves: list[SearchStrategy[Sequence]] = [
         st.just((Start(),)),
         st.builds(lambda which, how: (End(which, how),), st.integers(0, 2), outcome),
-        st.sampled_from(
-            [(OK,), trip, (FAIL,), (OUTLAST,), (*trip, OUTLAST), (OUTLAST, OK), (HALF,)]
-            + [(OUTLAST_USUAL, FAIL)]
-        ),
+        st.sampled_from([*_USUAL, trip, (*trip, OUTLAST)]),
         st.builds(lambda how: (Call(how),), outcome),
     ]
     if forces:
         moves.append(st.sampled_from([(Force(state),) for state in forces]))  # type: ignore[arg-type]
     ending = (OK, FAIL, OK, OUTLAST, OK)
-    return st.lists(st.one_of(moves), min_size=2, max_size=9).map(
+    return st.lists(st.one_of(moves), min_size=3, max_size=12).map(
         lambda drawn: (*(move for some in drawn for move in some), *ending)
     )

@@ -111,7 +111,7 @@ class BreakerTester:
         seed: int | None = None,
         way: "Way | None" = None,
     ) -> "CascadeReport":
-        """Run the five cascade types with real breakers: `breaker_tester.cascade("test_circuit").must_pass()`.
+        """Run the five cascade types: `breaker_tester.cascade("test_circuit").must_pass()`.
 
         Args:
             source: as for verify; one like it stands on every edge.
@@ -166,10 +166,8 @@ class BreakerTester:
 
         services = index_services(checked_services(self._services()))
         if not services:
-            fix = (
-                "Give a topology, as {'shop': ['database'], 'database': []}, or declare resilience_services."
-            )
-            raise ResilienceError(f"There is no topology to run cascades over: no service is declared. {fix}")
+            fix = "Give one, as {'shop': ['database'], 'database': []}, or declare resilience_services."
+            raise ResilienceError(f"There is no topology to run cascades over. {fix}")
         return {name: service.needs for name, service in services.items()}
 
 
