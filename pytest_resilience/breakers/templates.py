@@ -57,7 +57,7 @@ def _in_a_row(parts: _Parts) -> Named:
 
 def _late_successes(parts: _Parts) -> Named:
     trip, half_open = parts.trip, parts.half_open
-    several = (*(_LATE,) * len(parts.good), *half_open)
+    several = (_LATE,) * len(parts.good)
     return {
         "late success while open": (_LATE, *trip, _WELL, OK),
         "late success two eras later": (_LATE, *parts.recover, *trip, _WELL, OK),
