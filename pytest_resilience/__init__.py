@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_resilience.chaos.triggers import share as share
     from pytest_resilience.chaos.triggers import window as window
     from pytest_resilience.errors import ResilienceError as ResilienceError
+    from pytest_resilience.plugin.breaker_fixtures import BreakerTester as BreakerTester
     from pytest_resilience.plugin.breaker_suite import breaker_suite as breaker_suite
     from pytest_resilience.services import Service as Service
 
@@ -30,6 +31,7 @@ _HOMES = {
     "Address": "chaos.outside",
     "BreakerAdapter": "breakers.own",
     "BreakerReport": "breakers.verify",
+    "BreakerTester": "plugin.breaker_fixtures",
     "Chaos": "chaos.engine",
     "ChaosEvent": "chaos.records",
     "CustomScenario": "chaos.scenario",
@@ -52,6 +54,7 @@ __all__ = [
     "Address",
     "BreakerAdapter",
     "BreakerReport",
+    "BreakerTester",
     "Chaos",
     "ChaosEvent",
     "CustomScenario",

@@ -103,7 +103,13 @@ def test_a_breaker_that_never_rejects_fails() -> None:
     """With an open time of nothing a breaker protects nobody, and the report says which call got in."""
     report = check(lambda: CircuitBreaker(fail_max=2, reset_timeout=0))
     assert verdicts(report)["failure_threshold"] == "failed"
-    assert report.verdict == "breaker 'test_circuit': 0 of 4 applicable scenarios passed, 3 not applicable"
+    assert report.verdict == (
+        "breaker 'test_circuit': 0 of 4 applicable scenarios passed, 3 not applicable, "
+        "none of 0 hazards failed"
+    )
+    assert {hazard.detail for hazard in report.hazards} == {
+        "it fails failure_threshold and half_open_recovery, which each hazard begins with"
+    }
     assert "failure_threshold: failed: expected a failing call to be rejected, but it entered" in str(report)
 
 

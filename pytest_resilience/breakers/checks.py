@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar
 
-from pytest_resilience.breakers.adapter import Adapter
+from pytest_resilience.breakers.adapter import Adapter, Traits
 from pytest_resilience.breakers.bench import Bench, ways_of
 from pytest_resilience.breakers.drive import Drive, Mismatch
 from pytest_resilience.breakers.flight import NotPossibleError, Way
 from pytest_resilience.breakers.hands import Hands, RealHands
 from pytest_resilience.breakers.hazards.hazard import Hazard
-from pytest_resilience.breakers.limits import MOST_REAL_SECONDS, REAL_OPEN_SECONDS
+from pytest_resilience.breakers.limits import MOST_CALLS_OF_HAZARDS, MOST_REAL_SECONDS, REAL_OPEN_SECONDS
 from pytest_resilience.breakers.records import BreakerResult, HazardResult
 from pytest_resilience.breakers.scenarios import SCENARIOS, Script
 from pytest_resilience.breakers.self_check import check_clock
@@ -48,6 +48,7 @@ class Checker:
             adapter = lend()
             self.ways = ways_of(adapter)
             self.lacks: Mapping[str, str] = adapter.traits.lacks
+            self._far = _out_of_reach(adapter.traits)
         for way in self.ways:
             self._with_drive(way, lambda drive: check_clock(subject.name, drive))
 
@@ -56,9 +57,11 @@ class Checker:
         judgement = self._judge(name, SCENARIOS[name])
         return BreakerResult(self._subject.name, name, judgement.verdict, judgement.detail)
 
-    def hazard(self, hazard: Hazard, strictness: str = "scenarios") -> HazardResult:
-        """Try one hazard; `strictness` says whether it counts."""
-        judgement = self._judge(hazard.name, hazard.script)
+    def hazard(self, hazard: Hazard, strictness: str = "scenarios", *, spared: str = "") -> HazardResult:
+        """Try one hazard, unless it is spared for a reason; `strictness` says whether it counts."""
+        reason = spared or self._far
+        spare = Judgement("not_applicable", reason)
+        judgement = spare if reason else self._judge(hazard.name, hazard.script)
         detail = judgement.detail
         if judgement.verdict == "failed":
             detail = f"{hazard.explanation} {detail[0].upper()}{detail[1:]}"
@@ -87,6 +90,15 @@ class Checker:
 
     def _hands(self) -> Hands:
         return RealHands() if self._real_time else Hands()
+
+
+def _out_of_reach(traits: Traits) -> str:
+    """Return why the hazards of a breaker are not tried, or nothing."""
+    for name in ("threshold", "successes_to_close", "failures_to_reopen"):
+        if (calls := getattr(traits, name)) > MOST_CALLS_OF_HAZARDS:
+            most = f"the {MOST_CALLS_OF_HAZARDS} for which hazards are tried"
+            return f"{name.replace('_', ' ')}: {calls} calls are more than {most}"
+    return ""
 
 
 def counts(level: str, strictness: str) -> bool:

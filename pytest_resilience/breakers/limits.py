@@ -3,6 +3,9 @@
 MOST_CALLS = 10_000
 """A check calls a breaker a few times its thresholds; beyond this it would no longer be quick."""
 
+MOST_CALLS_OF_HAZARDS = 1_000
+"""Hazards open a breaker a hundred times in all; a breaker that takes more calls to open is spared them."""
+
 SCENARIOS_BY_CALLS = (
     "failure_threshold",
     "half_open_recovery",
