@@ -54,6 +54,10 @@ def slow_call_threshold(drive: Drive) -> None:
     if traits.slow_rate is None or traits.slow_seconds is None:
         raise NotPossibleError("the breaker does not time calls: a slow success is a success")
     calls, above, below = traits.threshold, *_around(traits.slow_rate, traits.threshold)
+    if traits.window_seconds is not None and traits.window_seconds <= 2 * traits.slow_seconds:
+        drive.slow_together(calls)  # fast ones are forgotten by the time that slow ones end
+        drive.healthy(1, enter=False)
+        return
     drive.healthy(calls - above, enter=True)
     drive.slow_together(above)
     drive.healthy(1, enter=False)
@@ -135,7 +139,8 @@ def concurrent_failures(drive: Drive) -> None:
         drive.failing_at_once(calls, enter=together)
         drive.healthy(1, enter=False)
         drive.wait_until_probe()
-        drive.healthy(drive.traits.successes_to_close + 1, enter=True)
+        # A success more would count against the next failures where a rate decides.
+        drive.healthy(drive.traits.successes_to_close + drive.traits.consecutive, enter=True)
         drive.closed()
 
 

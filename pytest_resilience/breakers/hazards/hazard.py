@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pytest_resilience.breakers.drive import Drive
+from pytest_resilience.breakers.drive import Drive, Mismatch
 from pytest_resilience.breakers.flight import Kind, NotPossibleError, Outcome
+
+MORE_ROUNDS = 3
 
 Level: TypeAlias = Literal["wrong", "strict"]
 """How bad it is to fall for a hazard: wrong by any reading, or a matter of taste."""
@@ -49,10 +51,18 @@ def must_not_be_closed(drive: Drive) -> None:
 
 
 def must_recover(drive: Drive) -> None:
-    """Demand that it lets probes in after another open time, and closes."""
-    drive.perhaps_reopened()
-    drive.outlast_open()
-    drive.healthy(drive.traits.successes_to_close + 1, enter=True)
+    """Demand that it lets probes in after another open time, and closes.
+
+    One that goes by a rate may count failures from before against the good probes, and open once more: it
+    closes then after a whole round of good ones.
+    """
+    by_count = drive.traits.consecutive and drive.traits.failures_to_reopen == 1
+    for _ in range(1 if by_count else MORE_ROUNDS):
+        drive.perhaps_reopened()
+        drive.outlast_open()
+        if all(drive.attempt().entered for _ in range(drive.traits.successes_to_close + 1)):
+            return
+    raise Mismatch("expected good probes to close the breaker, but the last call was rejected")
 
 
 def half_open(drive: Drive) -> None:

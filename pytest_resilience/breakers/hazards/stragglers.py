@@ -35,7 +35,11 @@ def _late_success_in_half_open(drive: Drive) -> None:
 
 
 def _one_good_probe_short(drive: Drive, probe: Flight) -> None:
-    """Let all but one of the good probes that close the breaker happen, `probe` first; it must not close."""
+    """Let all but one of the probes that decide happen, `probe` first; it must not have decided."""
+    if drive.traits.failures_to_reopen > 1:  # it goes by a rate: bad ones leave it half-open until the last
+        drive.land(probe, "failure")
+        drive.failing(drive.traits.failures_to_reopen - 1, enter=True)
+        return
     missing = drive.traits.successes_to_close - 1
     if missing:
         drive.land(probe, "ok")
