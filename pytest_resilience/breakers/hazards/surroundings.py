@@ -3,7 +3,8 @@
 import asyncio
 import gc
 import sys
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 
 from pytest_resilience.breakers.drive import Drive, Mismatch
 from pytest_resilience.breakers.flight import NotPossibleError
@@ -71,15 +72,29 @@ def _memory(drive: Drive) -> None:
 def _kept(drive: Drive) -> float:
     """Return how many blocks of memory a rejection keeps; cycles are collected only if there is a doubt."""
     _reject(drive, WARM_UP)
-    before = sys.getallocatedblocks()
-    _reject(drive, REJECTIONS)
-    if (kept := (sys.getallocatedblocks() - before) / REJECTIONS) < KEPT_BLOCKS:
+    with _uncollected():
+        before = sys.getallocatedblocks()
+        _reject(drive, REJECTIONS)
+        kept = (sys.getallocatedblocks() - before) / REJECTIONS
+    if kept < KEPT_BLOCKS:
         return kept
     gc.collect()
     before = sys.getallocatedblocks()
     _reject(drive, REJECTIONS)
     gc.collect()
     return (sys.getallocatedblocks() - before) / REJECTIONS
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the collector from freeing what others left meanwhile, which would hide what rejections keep."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _reject(drive: Drive, calls: int) -> None:
