@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_resilience._version import __version__
 
 if TYPE_CHECKING:
+    from pytest_resilience.breakers.cascade_report import CascadeReport as CascadeReport
+    from pytest_resilience.breakers.explore import ExploreReport as ExploreReport
     from pytest_resilience.breakers.own import BreakerAdapter as BreakerAdapter
     from pytest_resilience.breakers.verify import BreakerReport as BreakerReport
     from pytest_resilience.chaos import faults as faults
@@ -32,9 +34,11 @@ _HOMES = {
     "BreakerAdapter": "breakers.own",
     "BreakerReport": "breakers.verify",
     "BreakerTester": "plugin.breaker_fixtures",
+    "CascadeReport": "breakers.cascade_report",
     "Chaos": "chaos.engine",
     "ChaosEvent": "chaos.records",
     "CustomScenario": "chaos.scenario",
+    "ExploreReport": "breakers.explore",
     "FaultPlan": "chaos.fault_plans",
     "Injection": "chaos.injection",
     "ResilienceError": "errors",
@@ -55,9 +59,11 @@ __all__ = [
     "BreakerAdapter",
     "BreakerReport",
     "BreakerTester",
+    "CascadeReport",
     "Chaos",
     "ChaosEvent",
     "CustomScenario",
+    "ExploreReport",
     "FaultPlan",
     "Injection",
     "ResilienceError",

@@ -6,6 +6,8 @@ from pathlib import Path
 from pytest_resilience.errors import SettingsError, did_you_mean, requirement
 
 INTENSITIES = ("low", "medium", "high", "extreme")
+FAN_OUTS = ("in_turn", "parallel")
+MOST_RETRIES = 10
 STRICTNESSES = ("scenarios", "wrong", "strict")
 LATEST = "latest"
 LARGEST_SEED = 2**63 - 1  # the largest integer of the run's file
@@ -26,6 +28,19 @@ def _whole(text: str, name: str, lowest: int) -> int:
 
 def read_count(text: str, name: str) -> int:
     return _whole(text, name, 1)
+
+
+def read_retries(text: str, name: str) -> int:
+    number = _whole(text, name, 0)
+    if number > MOST_RETRIES:
+        raise SettingsError(requirement(name, f"at most {MOST_RETRIES}", text))
+    return number
+
+
+def read_fan_out(text: str, name: str) -> str:
+    if text in FAN_OUTS:
+        return text
+    raise SettingsError(requirement(name, "in_turn or parallel", text, did_you_mean(text, FAN_OUTS)))
 
 
 def read_seed(text: str, name: str) -> int:

@@ -83,7 +83,7 @@ def test_nothing_is_left_behind() -> None:
 
 
 INTERRUPTED = """
-import threading, pybreaker
+import threading, time, pybreaker
 from datetime import datetime
 from pytest_resilience.breakers.verify import verify
 from pytest_resilience.clock import SystemClock
@@ -93,6 +93,9 @@ try:
     while True:
         verify("x", pybreaker.CircuitBreaker(), clock=SystemClock())
 except KeyboardInterrupt:
+    deadline = time.monotonic() + 5
+    while threading.active_count() > 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
     alone = threading.active_count() == 1
     print("stopped", alone, pybreaker.datetime is datetime)
 """

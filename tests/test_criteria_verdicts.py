@@ -437,9 +437,12 @@ def test_the_99th_percentile_forgives_one_in_a_hundred() -> None:
     [
         (
             Cascade("circular", "failed", 3, 0, 2, None, "edge a>b stayed open"),
-            "circular: edge a>b stayed open",
+            "circular, outage: edge a>b stayed open",
         ),
-        (Cascade("random", "passed", 6, 2, 2, 1.0, ""), "random took 6 services down (limit 5)"),
+        (
+            Cascade("random", "failed", 6, 2, 2, None, "more services down than 5", mode="slow"),
+            "random, slow: more services down than 5",
+        ),
     ],
 )
 def test_a_cascade_that_does_not_recover(cascade: Cascade, because: str) -> None:

@@ -249,3 +249,108 @@ def test_real_time_is_waited_for(project: pytest.Pytester) -> None:
         """,
     )
     result.assert_outcomes(passed=1)
+
+
+SERVICES = """
+import pytest
+
+@pytest.fixture(scope="session")
+def resilience_services():
+    from pytest_resilience import Service
+    return [Service("shop", needs=["database"]), Service("database")]
+"""
+
+
+def test_cascades_in_a_test(project: pytest.Pytester) -> None:
+    """A topology, or the services that are declared; the failure is the verdict."""
+    result = run(
+        project,
+        SERVICES
+        + """
+        def test_services(breaker_tester):
+            report = breaker_tester.cascade("test_circuit", modes=["outage"])
+            report.must_pass()
+            assert report.cascades[0].edges == 1
+
+        def test_topology(breaker_tester):
+            report = breaker_tester.cascade(
+                "factory", {"a": ["b", "c"], "b": ["d"], "c": ["d"], "d": []}, fan_out="in_turn", retries=2
+            )
+            report.must_pass()
+
+        def test_too_many(breaker_tester):
+            breaker_tester.cascade("own", max_services_down=1).must_pass()
+
+        def test_wrong(breaker_tester):
+            breaker_tester.cascade("own", modes=["outrage"])
+        """.replace("\n        ", "\n"),
+    )
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*AssertionError: breaker 'own': 0 of 15 cascades contained and healed, at most 2 services down*",
+            "*linear, outage: failed: outage of database: 1 of 1 breakers opened, 2 of 2 services*",
+            "*Each of modes must be a failure mode, not 'outrage'. Did you mean*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*breaker_fixtures.py*")
+
+
+def test_cascades_without_services(project: pytest.Pytester) -> None:
+    """Where nothing is declared the error says what to give."""
+    result = run(project, "def test(breaker_tester):\n    breaker_tester.cascade('own')")
+    result.stdout.fnmatch_lines(["*There is no topology to run cascades over. Give one, as {'shop': *"])
+
+
+def test_the_ini_sets_up_cascades(project: pytest.Pytester) -> None:
+    """Fan-out, retries and the limit come from the ini where a test does not say."""
+    project.makeini(
+        "[pytest]\nresilience_max_services_down = 1\nresilience_cascade_fan_out = in_turn\n"
+        "resilience_cascade_retries = 1"
+    )
+    test = "def test(breaker_tester):\n    breaker_tester.cascade('own', {'a': ['b'], 'b': []}).must_pass()"
+    run(project, test).stdout.fnmatch_lines(["*more services down at once than max_services_down=1*"])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "max_services_down = 0",
+            "*resilience_max_services_down must be a whole number of at least 1, not*",
+        ),
+        ("cascade_fan_out = turn", "*resilience_cascade_fan_out must be in_turn or parallel, not 'turn'.*"),
+        ("cascade_retries = 11", "*resilience_cascade_retries must be at most 10, not '11'.*"),
+    ],
+)
+def test_wrong_settings_of_cascades_end_with_4(project: pytest.Pytester, line: str, message: str) -> None:
+    """The ini is read before anything runs."""
+    project.makeini(f"[pytest]\nresilience_{line}")
+    result = run(project, "def test():\n    pass")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([message])
+
+
+def test_exploring_in_a_test(project: pytest.Pytester) -> None:
+    """The failure has the verdict and a script to paste."""
+    result = run(
+        project,
+        """
+        import pybreaker
+
+        def test_right(breaker_tester):
+            from pytest_resilience.breakers.reference import reference_adapter
+            breaker_tester.explore(reference_adapter(), examples=10).must_pass()
+
+        def test_found(breaker_tester):
+            breaker_tester.explore("test_circuit", examples=0, seed=5).must_pass()
+        """,
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*breaker 'test_circuit': 3 defects in * sequences*(seed 5)",
+            "*# pybreaker 1.*, Python 3.*: the caller of b must get KeyboardInterrupt*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*breaker_fixtures.py*")

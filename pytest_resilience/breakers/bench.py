@@ -122,19 +122,27 @@ class Bench:
             return
         self._closed = True
         try:
-            for _ in range(len(self._flights) + 1):
-                for flight in self.in_air:
-                    flight.abandoned = True
-                    self._pilot.finish(flight)
-                self._settle_all()
-                if not self._flights:
-                    break
+            self._end_calls()
+        except BaseException:  # an interrupt: what it left in the air would keep its thread for ever
+            self._end_calls()
+            raise
         finally:
-            self._pilot.close()
-            for lane in self._lanes:
-                lane.end()
-            for lane in self._lanes:
-                lane.join(0.0 if lane.busy else END_SECONDS)
+            try:
+                self._pilot.close()
+            finally:
+                for lane in self._lanes:
+                    lane.end()
+                for lane in self._lanes:
+                    lane.join(0.0 if lane.busy and self._flights else END_SECONDS)
+
+    def _end_calls(self) -> None:
+        for _ in range(len(self._flights) + 1):
+            for flight in self.in_air:
+                flight.abandoned = True
+                self._pilot.finish(flight)
+            self._settle_all()
+            if not self._flights:
+                return
 
     @property
     def stuck(self) -> int:
@@ -146,8 +154,10 @@ class Bench:
         for lane in self._lanes:
             if not lane.busy:
                 return lane
-        self._lanes.append(Lane(self._changed))
-        return self._lanes[-1]
+        lane = Lane(self._changed)
+        self._lanes.append(lane)
+        lane.open()
+        return lane
 
     def enter(self, flight: Flight) -> None:
         """Count that a call got into the dependency."""

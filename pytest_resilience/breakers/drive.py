@@ -193,11 +193,14 @@ class Drive:
         start = threading.Barrier(calls)
 
         def attempt() -> None:
-            start.wait()
             with bench.hands, suppress(Exception):  # whatever it is: only entries count
+                start.wait()
                 bench.adapter.call(dependency)
 
-        hung = _in_threads(calls, attempt)
+        try:
+            hung = _in_threads(calls, attempt)
+        finally:
+            start.abort()  # an interrupt: those that wait for the others to be started go home
         return dependency.entries, hung
 
     def _gather(self, calls: int) -> tuple[int, int]:

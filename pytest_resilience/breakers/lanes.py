@@ -23,6 +23,9 @@ class Lane:
         self._work = threading.Semaphore(0)
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="resilience-breaker", daemon=True)
+
+    def open(self) -> None:
+        """Start the thread; whoever does this knows the lane already, to end it if an interrupt comes."""
         self._thread.start()
 
     @property
@@ -47,7 +50,8 @@ class Lane:
 
     def join(self, seconds: float) -> None:
         """Wait for its end."""
-        self._thread.join(seconds)
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
 
     def settle(self, done: Callable[[], bool]) -> bool:
         """Wait until `done`, or until the thread stands still without it: return False then."""

@@ -34,7 +34,9 @@ class SyncPilot:
         self.settle(flight)
 
     def settle(self, flight: Flight) -> None:
-        assert flight.lane is not None
+        if flight.lane is None:
+            flight.phase = "ended"  # an interrupt came before it began
+            return
         lane = flight.lane
         lane.settle(lambda: flight.in_air or (flight.phase == "ended" and not lane.busy))
 

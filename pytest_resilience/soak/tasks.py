@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from pytest_resilience.breakers.cascade import run_cascades
+from pytest_resilience.breakers.modes import Calling
 from pytest_resilience.breakers.verify import verify
 from pytest_resilience.clock import Clock
 from pytest_resilience.settings import Settings
@@ -23,6 +24,15 @@ def soak_tasks(clock: Clock, seed: int, settings: Settings) -> Mapping[str, Task
 
     def cascades(world: World) -> Iterator[Message]:
         topology = {name: service.needs for name, service in world.services.items()}
-        yield from run_cascades(topology, next(iter(world.breakers.values())), seed=seed)
+        name, breaker = next(iter(world.breakers.items()))
+        report = run_cascades(
+            topology,
+            breaker,
+            seed=seed,
+            name=name,
+            calling=Calling(settings.cascade_fan_out, settings.cascade_retries),
+            max_services_down=settings.max_services_down,
+        )
+        yield from report.cascades
 
     return {messages.VerifyBreakers.__name__: breakers, messages.RunCascades.__name__: cascades}
