@@ -72,22 +72,21 @@ def _memory(drive: Drive) -> None:
 def _kept(drive: Drive) -> float:
     """Return how many blocks of memory a rejection keeps; cycles are collected only if there is a doubt."""
     _reject(drive, WARM_UP)
-    with _uncollected():
+    with _no_collection():
         before = sys.getallocatedblocks()
         _reject(drive, REJECTIONS)
-        kept = (sys.getallocatedblocks() - before) / REJECTIONS
-    if kept < KEPT_BLOCKS:
-        return kept
-    gc.collect()
-    before = sys.getallocatedblocks()
-    _reject(drive, REJECTIONS)
-    gc.collect()
-    return (sys.getallocatedblocks() - before) / REJECTIONS
+        if (kept := (sys.getallocatedblocks() - before) / REJECTIONS) < KEPT_BLOCKS:
+            return kept
+        gc.collect()
+        before = sys.getallocatedblocks()
+        _reject(drive, REJECTIONS)
+        gc.collect()
+        return (sys.getallocatedblocks() - before) / REJECTIONS
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep the collector from freeing what others left meanwhile, which would hide what rejections keep."""
+def _no_collection() -> Iterator[None]:
+    """Keep the collector from freeing, in between, what others have left: it would hide what is kept."""
     enabled = gc.isenabled()
     gc.disable()
     try:
