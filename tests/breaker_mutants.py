@@ -80,7 +80,8 @@ class LateFailureExtends(LateIn):
 class LateFailureIsAProbe(LateIn):
     """A late failure opens it while it is half-open."""
 
-    late_effect, late_state = "failure", "half_open"
+    late_effect: Effect = "failure"
+    late_state: State = "half_open"
 
     def count_late(self) -> None:
         self.enter("open", self.clock())

@@ -15,6 +15,7 @@ from pybreaker import CircuitBreaker
 from pytest_resilience.breakers.adapter import Effect, Traits
 from pytest_resilience.breakers.belief import Belief
 from pytest_resilience.breakers.explore import Counterexample, explore
+from pytest_resilience.breakers.flight import Way
 from pytest_resilience.breakers.own import BreakerAdapter
 from pytest_resilience.breakers.playing import play
 from pytest_resilience.breakers.reference import ReferenceBreaker, Ticket, reference_adapter
@@ -133,9 +134,9 @@ def test_the_reference_does_nothing_wrong(
 
     traits = Traits(threshold=threshold, open_seconds=30, successes_to_close=successes, half_open_limit=limit)
     subject = subject_of("it", reference_adapter(traits))
-    with_all = data.draw(st.sampled_from(["sync", "async"]))
-    moves = data.draw(sequences(traits, with_all))
-    assert play(subject, with_all, moves).problem == ""
+    ways: list[Way] = ["sync", "async"]
+    way = data.draw(st.sampled_from(ways))
+    assert play(subject, way, data.draw(sequences(traits, way))).problem == ""
 
 
 def test_a_belief_that_is_contradicted_is_empty() -> None:

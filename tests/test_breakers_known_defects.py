@@ -1,8 +1,9 @@
 """What docs/breakers.md says of the libraries, by hand: a few calls each, without the project's checks."""
 
 import asyncio
+import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,11 @@ import purgatory.domain.model
 import pybreaker
 import pytest
 from checked_breakers import checked
+
+from pytest_resilience.breakers.checks import Checker
+from pytest_resilience.breakers.hazards.table import HAZARDS
+from pytest_resilience.breakers.own import BreakerAdapter
+from pytest_resilience.breakers.subject import subject_of
 
 OPEN_SECONDS = 30
 
@@ -243,6 +249,34 @@ def test_a_raising_listener_keeps_pybreaker_and_aiobreaker_closed() -> None:
             other.call(_raise_down)
     assert one.current_state == "closed"
     assert other.current_state is aiobreaker.CircuitBreakerState.CLOSED
+
+
+class Rejected(Exception):
+    """What an open breaker raises."""
+
+
+def test_no_garbage_of_others_hides_what_rejections_keep() -> None:
+    """The collector rests while they are counted, and goes on afterwards."""
+    seen: list[bool] = []
+
+    class Rejecting:
+        def __init__(self, clock: Callable[[], float]) -> None:
+            self.clock, self.open_until = clock, clock()
+
+        def call(self, function: Callable[[], object]) -> object:
+            if self.clock() < self.open_until:
+                seen.append(gc.isenabled())
+                raise Rejected
+            try:
+                return function()
+            except Exception:
+                self.open_until = self.clock() + 10
+                raise
+
+    source = BreakerAdapter(Rejecting, threshold=1, open_seconds=10, call=Rejecting.call)
+    Checker(subject_of("mine", source)).hazard(HAZARDS["memory_kept_by_rejections"])
+    assert seen.count(False) >= 300
+    assert gc.isenabled()
 
 
 BY_HAND = {

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -24,10 +24,11 @@ from interlock import Config
 
 from pytest_resilience.breakers.adapter import Adapter, CapabilityError, State, Traits
 from pytest_resilience.breakers.bench import Bench, ways_of
+from pytest_resilience.breakers.checks import Checker
 from pytest_resilience.breakers.flight import Way
-from pytest_resilience.breakers.hands import Hands
+from pytest_resilience.breakers.hands import Hands, VacuousClockError
 from pytest_resilience.breakers.libraries import MODULES, load_library
-from pytest_resilience.breakers.subject import subject_of
+from pytest_resilience.breakers.subject import Subject, subject_of
 
 
 @contextmanager
@@ -361,6 +362,28 @@ def test_its_own_errors_are_used() -> None:
         assert traits.failure is OwnError
         assert traits.ignored is not None
         assert not issubclass(traits.ignored, OwnError)
+
+
+PATCHED = [package for package in MODULES if load_library(package).clocks]
+
+
+@pytest.mark.parametrize("package", PATCHED)
+def test_a_clock_that_is_not_moved_is_an_error(package: str) -> None:
+    """A library that reads its time elsewhere in a later release makes no run a success, nor a failure."""
+    library = replace(load_library(package), clocks=())
+    sample = next(name for name, make in SAMPLES.items() if library.owns(make()))
+    subject = Subject(sample, library, SAMPLES[sample])
+    with pytest.raises(VacuousClockError, match=f"Breaker '{sample}' does not read the time"):
+        Checker(subject)
+
+
+@pytest.mark.parametrize("sample", ["interlock-cb", "nopanic"])
+def test_a_clock_that_is_not_taken_is_an_error(sample: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for those that are given their clock."""
+    subject = subject_of(sample, SAMPLES[sample])
+    monkeypatch.setattr(Hands, "now", lambda hands: 1000.0)
+    with pytest.raises(VacuousClockError, match=f"Breaker '{sample}' does not read the time"):
+        Checker(subject)
 
 
 @pytest.mark.parametrize("package", MODULES)

@@ -38,15 +38,6 @@ Stream: TypeAlias = Callable[[], Iterator[object]]
 AsyncStream: TypeAlias = Callable[[], AsyncIterator[object]]
 
 
-def can_be_made(error: type[Exception]) -> bool:
-    """Tell whether an error can be built from a message alone, as a check does."""
-    try:
-        error("none of the breaker's concern")
-    except Exception:  # some need a response, a request …
-        return False
-    return True
-
-
 class CapabilityError(ResilienceError):
     """A check asked for what the adapter of a breaker cannot do."""
 

@@ -1,10 +1,9 @@
 """Breakers of pybreaker: borrow one for a check, give it back as it was."""
 
 import copy
-import math
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pybreaker
@@ -17,12 +16,16 @@ from pytest_resilience.breakers.adapter import (
     State,
     Stream,
     Traits,
-    can_be_made,
 )
 from pytest_resilience.breakers.hands import Hands
-from pytest_resilience.breakers.limits import MOST_CALLS, SCENARIOS_BY_CALLS
+from pytest_resilience.breakers.libraries.support import (
+    attributes_restored,
+    calls_needed,
+    counted_failure,
+    ignored_error,
+    out_of_reach,
+)
 
-_FAILURES = (ConnectionError, TimeoutError, RuntimeError)
 _LACKS = {
     "error_rate_threshold": "pybreaker counts consecutive failures and knows no error rate",
     "slow_call_threshold": "pybreaker does not time calls: a slow success is a success",
@@ -88,12 +91,12 @@ class _Telling(CircuitBreakerListener):
 def read_traits(breaker: CircuitBreaker, remark: str = "") -> Traits:
     """Return how `breaker` is set up; pybreaker trips at the first failure if fail_max is below 1."""
     return Traits(
-        threshold=_calls_needed(breaker.fail_max),
+        threshold=calls_needed(breaker.fail_max),
         open_seconds=float(breaker.reset_timeout),
-        successes_to_close=_calls_needed(breaker.success_threshold),
+        successes_to_close=calls_needed(breaker.success_threshold),
         half_open_limit=1,
-        failure=next((error for error in _FAILURES if _counts(breaker, error)), _FAILURES[0]),
-        ignored=_excluded_error(breaker),
+        failure=counted_failure(breaker.is_system_error),
+        ignored=ignored_error(breaker.is_system_error, breaker.excluded_exceptions),
         clocks=frozenset(("wall",)),
         can=frozenset(
             (
@@ -101,35 +104,12 @@ def read_traits(breaker: CircuitBreaker, remark: str = "") -> Traits:
                 *("force_closed", "force_open", "force_half_open", "zero_open_seconds"),
             )
         ),
-        lacks=_LACKS | _out_of_reach(breaker),
+        lacks={
+            **_LACKS,
+            **out_of_reach(fail_max=breaker.fail_max, success_threshold=breaker.success_threshold),
+        },
         remark=remark,
     )
-
-
-def _calls_needed(setting: float) -> int:
-    return max(1, math.ceil(min(setting, MOST_CALLS)))
-
-
-def _out_of_reach(breaker: CircuitBreaker) -> dict[str, str]:
-    for name in ("fail_max", "success_threshold"):
-        value = getattr(breaker, name)
-        if value > MOST_CALLS:
-            reason = f"{name}={value} is more than the {MOST_CALLS} calls that a check makes"
-            return dict.fromkeys(SCENARIOS_BY_CALLS, reason)
-    return {}
-
-
-def _counts(breaker: CircuitBreaker, error: type[Exception]) -> bool:
-    try:
-        return breaker.is_system_error(error("the dependency is down"))
-    except Exception:  # a user's exclusion that raises: the scenarios will show what follows from it
-        return False
-
-
-def _excluded_error(breaker: CircuitBreaker) -> type[Exception] | None:
-    exclusions: Iterable[object] = breaker.excluded_exceptions
-    errors = (one for one in exclusions if isinstance(one, type) and issubclass(one, Exception))
-    return next((error for error in errors if can_be_made(error)), None)
 
 
 def _lend(made: object, hands: Hands, undo: ExitStack) -> Adapter:
@@ -138,21 +118,6 @@ def _lend(made: object, hands: Hands, undo: ExitStack) -> Adapter:
     undo.enter_context(attributes_restored(made))
     remark = _isolate(made)
     return PybreakerAdapter(made, remark)
-
-
-@contextmanager
-def attributes_restored(breaker: CircuitBreaker) -> Iterator[None]:
-    """Bind each attribute of `breaker` again as it was: settings, state and the storage of its counts."""
-    attributes = vars(breaker)
-    saved = dict(attributes)
-    try:
-        # What a check adds to the lists of listeners and exclusions goes into copies.
-        attributes.update({name: list(value) for name, value in saved.items() if isinstance(value, list)})
-        yield
-    finally:
-        attributes.update(saved)
-        for added in attributes.keys() - saved.keys():
-            del attributes[added]
 
 
 def _isolate(breaker: CircuitBreaker) -> str:
