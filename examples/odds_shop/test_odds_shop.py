@@ -66,3 +66,8 @@ def test_last_price_is_offered_while_the_provider_is_down(
 def test_its_breaker_does_what_it_should(breaker_tester: "BreakerTester") -> None:
     """The breaker that the shop uses passes all scenarios that apply to it."""
     breaker_tester.verify("test_circuit").must_pass()
+
+
+def test_its_breaker_contains_cascades(breaker_tester: "BreakerTester") -> None:
+    """With such breakers between the services, whatever is lost is contained, and all of them close again."""
+    breaker_tester.cascade("test_circuit").must_pass()

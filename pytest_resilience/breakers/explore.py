@@ -9,10 +9,11 @@ from pytest_resilience.breakers.checks import Checker
 from pytest_resilience.breakers.flight import Way
 from pytest_resilience.breakers.hands import Hands
 from pytest_resilience.breakers.hazards.table import HAZARDS
-from pytest_resilience.breakers.moves import Force, Sequence, Start, sequences, templates
+from pytest_resilience.breakers.moves import Force, Sequence, Start, sequences
 from pytest_resilience.breakers.playing import Played, play
 from pytest_resilience.breakers.scripts import hazard_script, script_of
 from pytest_resilience.breakers.subject import Subject, subject_of
+from pytest_resilience.breakers.templates import templates
 from pytest_resilience.errors import ResilienceError, requirement
 
 if TYPE_CHECKING:
