@@ -1,12 +1,14 @@
 """Breakers of every supported library: found, borrowed, called both ways on virtual time, and given back."""
 
 import copy
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import aiobreaker
@@ -22,6 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from interlock import Config
 
+import pytest_resilience
 from pytest_resilience.breakers.adapter import Adapter, CapabilityError, State, Traits
 from pytest_resilience.breakers.bench import Bench, ways_of
 from pytest_resilience.breakers.checks import Checker
@@ -393,6 +396,15 @@ def test_a_library_is_found_by_type_only_when_it_is_there(package: str) -> None:
     owned = {name for name, make in SAMPLES.items() if library.owns(make())}
     assert owned
     assert {name.partition(" ")[0] for name in owned} == {library.name}
+
+
+@pytest.mark.parametrize("package", MODULES)
+def test_a_library_is_imported_by_its_own_support_alone(package: str) -> None:
+    """None but pybreaker is a dependency of the project: nothing else may need it."""
+    root = Path(pytest_resilience.__file__).parent
+    line = re.compile(rf"^\s*(?:import|from) {package}\b", re.MULTILINE)
+    found = [path.name for path in root.rglob("*.py") if line.search(path.read_text("utf-8"))]
+    assert found == [f"{MODULES[package]}.py"]
 
 
 def test_checking_one_library_imports_no_other() -> None:

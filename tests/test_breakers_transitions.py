@@ -77,9 +77,10 @@ def test_no_call_is_rejected_on_the_way(sample: str, way: Way, monkeypatch: pyte
 
 @pytest.mark.parametrize(("sample", "way"), EVERY_WAY)
 def test_a_state_change_takes_far_less_than_a_run_allows(sample: str, way: Way) -> None:
-    """The 99th percentile of each library is below a tenth of the limit of 0.1 s."""
-    for cost in transition_costs(measured(sample, way, SystemClock())):
-        assert 0 < cost.p50_seconds <= cost.p99_seconds < 0.01
+    """Half of them take less than a hundredth of the limit of 0.1 s; on a busy machine, 99 % keep it."""
+    found = measured(sample, way, SystemClock())
+    assert all(0 < cost.p50_seconds < 0.001 for cost in transition_costs(found))
+    assert percentile(sorted(one.seconds for one in found), 0.99) < 0.1
 
 
 def test_an_async_breaker_is_measured_inside_a_running_loop() -> None:

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"psutil", "pybreaker", "sqlite3"}
+BREAKER_LIBRARIES = {
+    "aiobreaker",
+    "circuitbreaker",
+    "interlock",
+    "nopanic",
+    "purgatory",
+    "pybreaker",
+    "pyresilience",
+}
+HEAVY = {"psutil", "sqlite3"} | BREAKER_LIBRARIES
 
 LISTING = """
 import sys

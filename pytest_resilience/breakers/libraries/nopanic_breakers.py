@@ -51,11 +51,7 @@ class NopanicAdapter(Adapter):
     def __init__(self, breaker: CircuitBreaker, zero: Callable[[], Adapter]) -> None:
         self._breaker = breaker
         self._zero = zero
-
-    @property
-    def traits(self) -> Traits:  # type: ignore[override]
-        """Return how it is set up."""
-        return read_traits(self._breaker)
+        self.traits = read_traits(breaker)
 
     def call(self, dependency: Dependency) -> object:
         return self._breaker.call(dependency)
@@ -90,9 +86,11 @@ class NopanicAdapter(Adapter):
     def judge_by(self, ignore: Callable[[BaseException], bool]) -> None:
         on = self._breaker.on
         self._breaker.on = lambda error: _matches(error, on) and not ignore(error)
+        self.traits = read_traits(self._breaker)
 
     def set_open_seconds(self, seconds: float) -> None:
         self._breaker.reset_timeout = seconds
+        self.traits = read_traits(self._breaker)
 
     def zero_open_seconds(self) -> Adapter:
         return self._zero()

@@ -69,11 +69,12 @@ class PurgatoryAdapter(Adapter):
         self._context = context
         self._remark = remark
         self._sync = isinstance(made, _SYNC)
+        if isinstance(made, _FACTORIES):
+            self._decorated: Any = made(_CIRCUIT)(_call if self._sync else _call_async)
+        self._read_traits()
 
-    @property
-    def traits(self) -> Traits:  # type: ignore[override]
-        """Return how it is set up."""
-        return read_traits(self._made, self._context, self._remark)
+    def _read_traits(self) -> None:
+        self.traits = read_traits(self._made, self._context, self._remark)
 
     def call(self, dependency: Dependency) -> object:
         if not self._sync:
@@ -81,14 +82,14 @@ class PurgatoryAdapter(Adapter):
         if isinstance(self._made, SyncCircuitBreaker):
             with self._made:
                 return dependency()
-        return self.wrap(dependency)()
+        return cast("object", self._decorated(dependency))
 
     def call_async(self, dependency: AsyncDependency) -> Awaitable[object]:
         if self._sync:
             raise self._cannot("call_async")
         if isinstance(self._made, AsyncCircuitBreaker):
             return _inside(self._made, dependency)
-        return cast("Awaitable[object]", self.wrap(dependency)())
+        return cast("Awaitable[object]", self._decorated(dependency))
 
     def wrap(self, function: Callable[[], object]) -> Callable[[], object]:
         if isinstance(self._made, _BREAKERS):
@@ -104,9 +105,11 @@ class PurgatoryAdapter(Adapter):
         self._context.exclude_list.append(exclusion)
         if isinstance(self._made, _FACTORIES):
             self._made.global_exclude.append(exclusion)
+        self._read_traits()
 
     def set_open_seconds(self, seconds: float) -> None:
         self._context.ttl = seconds
+        self._read_traits()
 
     def zero_open_seconds(self) -> Adapter:
         return self._zero()
@@ -115,6 +118,14 @@ class PurgatoryAdapter(Adapter):
 def _told(event: str, message: Any) -> str:
     """Name an event; a change of state by the state, as other libraries call it."""
     return f"state {_STATES[message.state]}" if event == "state_changed" else event
+
+
+def _call(dependency: Dependency) -> object:
+    return dependency()
+
+
+async def _call_async(dependency: AsyncDependency) -> object:
+    return await dependency()
 
 
 async def _inside(breaker: AsyncCircuitBreaker, dependency: AsyncDependency) -> object:

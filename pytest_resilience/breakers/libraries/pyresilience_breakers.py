@@ -46,18 +46,13 @@ class PyresilienceAdapter(Adapter):
         self._breaker = found.breaker
         self._config = found.config
         self._ways = found.ways
-        self._remark = found.remark
         self._listeners: list[Callable[[Any], None]] = []
+        self.traits = read_traits(found.config, found.ways, found.remark)
         self._decorate()
 
     def _decorate(self) -> None:
         self._call = self.wrap(cast("Any", _call))
         self._call_async = self.wrap(cast("Any", _call_async))
-
-    @property
-    def traits(self) -> Traits:  # type: ignore[override]
-        """Return how it is set up."""
-        return read_traits(self._config, self._ways, self._remark)
 
     def call(self, dependency: Dependency) -> object:
         if "call" not in self._ways:
@@ -86,6 +81,7 @@ class PyresilienceAdapter(Adapter):
     def set_open_seconds(self, seconds: float) -> None:
         self._config = replace(self._config, recovery_timeout=seconds)
         self._breaker._recovery_timeout = seconds  # noqa: SLF001
+        self.traits = replace(self.traits, open_seconds=seconds)
 
     def zero_open_seconds(self) -> Adapter:
         config = CircuitBreakerConfig(1, recovery_timeout=0)
