@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 from pytest_resilience._version import __version__
 
 if TYPE_CHECKING:
+    from pytest_resilience.breakers.cascade_report import CascadeReport as CascadeReport
+    from pytest_resilience.breakers.explore import ExploreReport as ExploreReport
+    from pytest_resilience.breakers.own import BreakerAdapter as BreakerAdapter
     from pytest_resilience.breakers.verify import BreakerReport as BreakerReport
     from pytest_resilience.chaos import faults as faults
     from pytest_resilience.chaos.engine import Chaos as Chaos
@@ -22,18 +25,25 @@ if TYPE_CHECKING:
     from pytest_resilience.chaos.triggers import share as share
     from pytest_resilience.chaos.triggers import window as window
     from pytest_resilience.errors import ResilienceError as ResilienceError
+    from pytest_resilience.plugin.breaker_fixtures import BreakerTester as BreakerTester
+    from pytest_resilience.plugin.breaker_suite import breaker_suite as breaker_suite
     from pytest_resilience.services import Service as Service
 
 _HOMES = {
     "Address": "chaos.outside",
+    "BreakerAdapter": "breakers.own",
     "BreakerReport": "breakers.verify",
+    "BreakerTester": "plugin.breaker_fixtures",
+    "CascadeReport": "breakers.cascade_report",
     "Chaos": "chaos.engine",
     "ChaosEvent": "chaos.records",
     "CustomScenario": "chaos.scenario",
+    "ExploreReport": "breakers.explore",
     "FaultPlan": "chaos.fault_plans",
     "Injection": "chaos.injection",
     "ResilienceError": "errors",
     "Service": "services",
+    "breaker_suite": "plugin.breaker_suite",
     "every": "chaos.triggers",
     "fault_plans": "chaos.plan_search",
     "first": "chaos.triggers",
@@ -46,15 +56,20 @@ _MODULES = {"faults": "chaos.faults", "toxics": "chaos.network.toxics"}
 
 __all__ = [
     "Address",
+    "BreakerAdapter",
     "BreakerReport",
+    "BreakerTester",
+    "CascadeReport",
     "Chaos",
     "ChaosEvent",
     "CustomScenario",
+    "ExploreReport",
     "FaultPlan",
     "Injection",
     "ResilienceError",
     "Service",
     "__version__",
+    "breaker_suite",
     "every",
     "fault_plans",
     "faults",

@@ -10,6 +10,9 @@ LATEST, AUTO = "latest", "auto"
 RUN_WORDS = {"--soak-resume": f"{LATEST} or {AUTO}", "--soak-report": LATEST}
 """What stands for a run instead of its id, by option."""
 
+FAN_OUTS = ("in_turn", "parallel")
+MOST_RETRIES = 10
+STRICTNESSES = ("scenarios", "wrong", "strict")
 LARGEST_SEED = 2**63 - 1  # the largest integer of the run's file
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -28,6 +31,19 @@ def _whole(text: str, name: str, lowest: int) -> int:
 
 def read_count(text: str, name: str) -> int:
     return _whole(text, name, 1)
+
+
+def read_retries(text: str, name: str) -> int:
+    number = _whole(text, name, 0)
+    if number > MOST_RETRIES:
+        raise SettingsError(requirement(name, f"at most {MOST_RETRIES}", text))
+    return number
+
+
+def read_fan_out(text: str, name: str) -> str:
+    if text in FAN_OUTS:
+        return text
+    raise SettingsError(requirement(name, "in_turn or parallel", text, did_you_mean(text, FAN_OUTS)))
 
 
 def read_seed(text: str, name: str) -> int:
@@ -80,10 +96,18 @@ def read_think_time(text: str, name: str) -> str:
 
 
 def read_intensity(text: str, name: str) -> str:
-    if text in INTENSITIES:
+    return _one_of(INTENSITIES, text, name)
+
+
+def read_strictness(text: str, name: str) -> str:
+    return _one_of(STRICTNESSES, text, name)
+
+
+def _one_of(known: tuple[str, ...], text: str, name: str) -> str:
+    if text in known:
         return text
-    constraint = f"one of {', '.join(INTENSITIES)}"
-    raise SettingsError(requirement(name, constraint, text, did_you_mean(text, INTENSITIES)))
+    constraint = f"one of {', '.join(known)}"
+    raise SettingsError(requirement(name, constraint, text, did_you_mean(text, known)))
 
 
 def read_directory(text: str, name: str) -> Path:

@@ -12,14 +12,17 @@ from pytest_resilience.option_values import (
     LATEST,
     read_count,
     read_directory,
+    read_fan_out,
     read_flag,
     read_growth,
     read_intensity,
     read_percent,
     read_rate,
+    read_retries,
     read_run_id,
     read_seed,
     read_share,
+    read_strictness,
     read_think_time,
 )
 from pytest_resilience.units import duration_or_zero, parse_duration, parse_hours
@@ -59,6 +62,10 @@ class Settings:
     enable_chaos_testing: bool = True
     enable_circuit_breaker_testing: bool = True
     enable_cascading_failure_testing: bool = True
+    cascade_fan_out: str = "parallel"
+    cascade_retries: int = 0
+    max_services_down: int = 5
+    breaker_strictness: str = "scenarios"
     enable_memory_monitoring: bool = True
     timeout_probability: float | None = None
     valuation_exception_rate: float | None = None
@@ -243,6 +250,21 @@ OPTIONS = (
     Option("enable_chaos_testing", "Run the chaos phase. Default: true.", read_flag),
     Option("enable_circuit_breaker_testing", "Run the circuit breaker phase. Default: true.", read_flag),
     Option("enable_cascading_failure_testing", "Run the cascade phase. Default: true.", read_flag),
+    Option(
+        "cascade_fan_out",
+        "How services call what they need in a cascade: parallel or in_turn. Default: parallel.",
+        read_fan_out,
+    ),
+    Option("cascade_retries", "How often callers try again in a cascade. Default: 0.", read_retries),
+    Option("max_services_down", "Services that a cascade may take down at once. Default: 5.", read_count),
+    Option(
+        "breaker_strictness",
+        "What a circuit breaker must pass: scenarios (the seven), wrong (and the hazards where failing is "
+        "wrong by any reading) or strict (all hazards). What does not count is reported all the same. "
+        "Default: scenarios.",
+        read_strictness,
+        metavar="LEVEL",
+    ),
     Option("enable_memory_monitoring", "Sample memory and judge it. Default: true.", read_flag),
     Option(
         "timeout_probability",

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from pytest_resilience.breakers.records import BreakerResult, Cascade, Transition
+from pytest_resilience.breakers.records import BreakerResult, Cascade, HazardResult, Transition
 from pytest_resilience.chaos.records import ChaosEvent, NotRun, Seam
 from pytest_resilience.memory.records import Observer, Sample
 from pytest_resilience.soak.phases import PHASES
@@ -118,6 +118,8 @@ def good_records() -> tuple[Record, ...]:
         NotRun("database_slowdown", "odds_provider", "it has no endpoint", "Service(endpoint=…)."),
         BreakerResult("test_circuit", "failure_threshold", "passed", "opened at 5"),
         BreakerResult("test_circuit", "error_rate_threshold", "not_applicable", "counts failures only"),
+        HazardResult("test_circuit", "late_success_while_open", "wrong", "passed", "call A enters"),
+        HazardResult("test_circuit", "herd_in_half_open", "strict", "failed", "All 8 entered"),
         Transition("test_circuit", "closed>open", 0.00002),
         Cascade("linear", "passed", 2, 1, 1, 1.0, "database_service down, back after 1 s"),
         Observer("sampler", 100.0, 0.4),

@@ -225,14 +225,15 @@ def test_a_breaker_that_hangs_is_a_finding_and_does_not_hang_the_check(
         (NeverOpens, "still calling after 3 failures"),
         (EntersAndClaimsRejection, "still calling after 3 failures"),
         (LetsCallsThroughWhileOpen, "still calling after 3 failures"),
+        (OpensForHalfTheTime, "let calls in while open"),
         (NeverProbes, "not every breaker let calls in again"),
         (NeverCloses, "never closed, one failure opened them again"),
     ],
 )
 def test_a_broken_breaker_fails_the_cascades(mutant: type[CircuitBreaker], problem: str) -> None:
     """A cascade passes only if it is contained and every breaker is closed after the heal."""
-    cascades = run_cascades(EXECUTION_PLAN, lambda: mutant(fail_max=3, success_threshold=2), seed=1)
-    applicable = [cascade for cascade in cascades if cascade.verdict != "not_applicable"]
+    report = run_cascades(EXECUTION_PLAN, lambda: mutant(fail_max=3, success_threshold=2), seed=1)
+    applicable = [cascade for cascade in report.cascades if cascade.verdict != "not_applicable"]
     assert {cascade.verdict for cascade in applicable} == {"failed"}
     assert all(problem in cascade.detail for cascade in applicable)
     assert {cascade.seconds_to_closed for cascade in applicable} == {None}

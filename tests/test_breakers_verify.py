@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,14 +17,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pybreaker import CircuitBreaker, CircuitBreakerListener, CircuitMemoryStorage
 
+from pytest_resilience.breakers.bench import Bench
+from pytest_resilience.breakers.checks import Checker
 from pytest_resilience.breakers.drive import Drive
-from pytest_resilience.breakers.pybreaker_adapter import MOST_CALLS, pybreaker_bench, twin
+from pytest_resilience.breakers.hands import Hands
+from pytest_resilience.breakers.libraries import MODULES
+from pytest_resilience.breakers.libraries.pybreaker_breakers import twin
+from pytest_resilience.breakers.limits import MOST_CALLS
 from pytest_resilience.breakers.scenarios import SCENARIOS
+from pytest_resilience.breakers.subject import subject_of
 from pytest_resilience.breakers.verify import BreakerReport, verify
 from pytest_resilience.clock import ManualClock, SystemClock
 from pytest_resilience.errors import ResilienceError
 
 APPLICABLE = {"failure_threshold", "half_open_recovery", "forced_state_transitions", "concurrent_failures"}
+
+
+SUPPORTED = f"Supported: {', '.join(sorted(MODULES))};"
 
 
 def check(breaker: Any) -> BreakerReport:
@@ -77,7 +87,9 @@ def test_every_sane_setting_passes(
     build = lambda: CircuitBreaker(  # noqa: E731
         fail_max, reset_timeout, success_threshold, throw_new_error_on_trip=raises_new
     )
-    assert check(build).passed
+    checker = Checker(subject_of("test_circuit", build))
+    results = [checker.scenario(which) for which in SCENARIOS]
+    assert [result.detail for result in results if result.verdict == "failed"] == []
 
 
 def test_it_takes_no_real_waiting() -> None:
@@ -91,7 +103,13 @@ def test_a_breaker_that_never_rejects_fails() -> None:
     """With an open time of nothing a breaker protects nobody, and the report says which call got in."""
     report = check(lambda: CircuitBreaker(fail_max=2, reset_timeout=0))
     assert verdicts(report)["failure_threshold"] == "failed"
-    assert report.verdict == "breaker 'test_circuit': 0 of 4 applicable scenarios passed, 3 not applicable"
+    assert report.verdict == (
+        "breaker 'test_circuit': 0 of 4 applicable scenarios passed, 3 not applicable, "
+        "none of 0 hazards failed"
+    )
+    assert {hazard.detail for hazard in report.hazards} == {
+        "it fails failure_threshold and half_open_recovery, which each hazard begins with"
+    }
     assert "failure_threshold: failed: expected a failing call to be rejected, but it entered" in str(report)
 
 
@@ -245,10 +263,10 @@ def test_a_storage_class_of_the_user_is_checked() -> None:
 
 def test_other_breakers_keep_the_real_time_during_a_check() -> None:
     """Only calls of the check see the moved clock, not other threads and not other calls of its own."""
-    virtual = ManualClock()
+    virtual = Hands()
     seen = {}
-    with pybreaker_bench(virtual) as lend:
-        breaker = lend(CircuitBreaker())
+    with subject_of("test_circuit", CircuitBreaker).borrowed(virtual) as lend:
+        breaker = lend()
         virtual.advance(1_000_000)
 
         def now() -> datetime:
@@ -261,7 +279,8 @@ def test_other_breakers_keep_the_real_time_during_a_check() -> None:
             thread.start()
             thread.join()
 
-        breaker.call(look)
+        with virtual:
+            breaker.call(look)
         seen["outside"] = now()
     real = datetime.now(UTC)
     assert (seen["in a call"] - real).total_seconds() == pytest.approx(1_000_000, abs=60)
@@ -295,12 +314,14 @@ def test_a_twin_shares_nothing_that_changes() -> None:
 
 def test_a_drive_judges_entries_and_not_exceptions() -> None:
     """A call that raises what a rejection raises, but entered, is an entry."""
-    with pybreaker_bench(ManualClock()) as lend:
-        adapter = lend(CircuitBreaker())
-        drive = Drive(adapter, ManualClock())
-        drive._dependency._failure = pybreaker.CircuitBreakerError
-        drive.failing(2, enter=True)
-        assert drive.story == "failing entered x2"
+    hands = Hands()
+    with subject_of("test_circuit", CircuitBreaker).borrowed(hands) as lend:
+        adapter = lend()
+        adapter.traits = replace(adapter.traits, failure=pybreaker.CircuitBreakerError)
+        with Bench(adapter, hands, "sync") as bench:
+            drive = Drive(bench)
+            drive.failing(2, enter=True)
+            assert drive.story == "failing entered x2"
 
 
 def raising() -> None:
@@ -310,16 +331,16 @@ def raising() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (3, "3. This version supports pybreaker."),
-        (lambda: "closed", "'closed'. This version supports pybreaker."),
-        (logging.getLogger, "This version supports pybreaker."),
+        (3, f"3. {SUPPORTED} describe your own by a BreakerAdapter."),
+        (lambda: "closed", f"'closed'. {SUPPORTED} describe your own by a BreakerAdapter."),
+        (logging.getLogger, f"{SUPPORTED} describe your own by a BreakerAdapter."),
         (raising, "Calling it raised OSError: no config."),
         (lambda needed: CircuitBreaker(), "missing 1 required positional argument: 'needed'."),
     ],
 )
 def test_what_is_no_breaker_is_refused(source: object, message: str) -> None:
     """The error names the breaker, the value and what is supported, in one line."""
-    allowed = "Breaker 'test_circuit' must be a pybreaker.CircuitBreaker, or a function without arguments"
+    allowed = "Breaker 'test_circuit' must be a circuit breaker, or a function without arguments"
     with pytest.raises(ResilienceError, match=f"^{allowed} that returns one, not .*{re.escape(message)}$"):
         check(source)
 

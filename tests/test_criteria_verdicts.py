@@ -22,7 +22,7 @@ from sample_runs import (
     tally,
 )
 
-from pytest_resilience.breakers.records import BreakerResult, Cascade, Transition
+from pytest_resilience.breakers.records import BreakerResult, Cascade, HazardResult, Transition
 from pytest_resilience.chaos.records import ChaosEvent, NotRun, Seam
 from pytest_resilience.errors import SettingsError
 from pytest_resilience.memory.records import Observer, Sample
@@ -94,11 +94,13 @@ def test_a_good_run_meets_all() -> None:
         "memory_growth_percent": "resident memory went from 100.0 MiB to 100.0 MiB",
         "memory_leak_detected": verdict(run_data(), "memory_leak_detected").detail,
         "system_memory_percent": "at most 41.0 % in use, at 1m30s in MEMORY_SOAK_TESTING",
-        "circuit_breakers": "1 of 1 applicable scenarios passed on test_circuit",
+        "circuit_breakers": (
+            "1 of 1 applicable scenarios passed on test_circuit, 0 wrong and 1 strict of 2 hazards failed"
+        ),
         "cascade_recovery": "1 of 1 cascades recovered, at most 2 services down",
         "permanent_degradation": "0 of 2 tests are worse after chaos than before",
         "injection_seconds": "slowest of 3 injections: provider_timeout-1 on odds_provider in 1ms",
-        "breaker_transition_seconds": "p99 of 1 state changes, "
+        "breaker_transition_seconds": "p99 of 1 state changes (p50 0.02 ms), "
         "longest closed>open of test_circuit in 0.02 ms",
         "monitoring_overhead_percent": "CPU time in 1m40s: sampler 400ms, conductor 100ms",
         "worker_crashes": "0 of 1 worker crashed",
@@ -398,10 +400,20 @@ def test_a_failed_breaker_scenario_is_named() -> None:
         "unmet",
         0.0,
         (
-            "1 of 2 applicable scenarios passed on test_circuit: "
+            "1 of 2 applicable scenarios passed on test_circuit, 0 wrong and 1 strict of 2 hazards failed: "
             "half_open_recovery on test_circuit: let 2 probes in"
         ),
     )
+
+
+@pytest.mark.parametrize("level", ["wrong", "strict"])
+def test_a_hazard_decides_only_where_it_counts(level: str) -> None:
+    """What breakers of a library fall for is told in any case, and fails the run where that was asked for."""
+    fell = HazardResult("test_circuit", "late_success_while_open", level, "failed", "it entered")
+    assert verdict(run_data(fell), "circuit_breakers").verdict == "met"
+    found = verdict(run_data(replace(fell, counts=True)), "circuit_breakers")
+    assert found.verdict == "unmet"
+    assert found.detail.endswith("hazards failed: late_success_while_open on test_circuit: it entered")
 
 
 def test_a_breaker_without_results_is_inconclusive() -> None:
@@ -425,9 +437,12 @@ def test_the_99th_percentile_forgives_one_in_a_hundred() -> None:
     [
         (
             Cascade("circular", "failed", 3, 0, 2, None, "edge a>b stayed open"),
-            "circular: edge a>b stayed open",
+            "circular, outage: edge a>b stayed open",
         ),
-        (Cascade("random", "passed", 6, 2, 2, 1.0, ""), "random took 6 services down (limit 5)"),
+        (
+            Cascade("random", "failed", 6, 2, 2, None, "more services down than 5", mode="slow"),
+            "random, slow: more services down than 5",
+        ),
     ],
 )
 def test_a_cascade_that_does_not_recover(cascade: Cascade, because: str) -> None:

@@ -27,6 +27,7 @@ VALID: Mapping[str, tuple[str, object, str, object]] = {
     # field: a text and what it is read as, twice
     "seed": ("7", 7, str(LARGEST_SEED), 2**63 - 1),
     "intensity": ("low", "low", "extreme", "extreme"),
+    "breaker_strictness": ("wrong", "wrong", "strict", "strict"),
     "fail_fast": ("yes", True, "false", False),
     "rate": ("0s: 1/s, 10m: 100/s", "0s: 1/s, 10m: 100/s", "600/min", "600/min"),
     "think_time": ("100ms", "100ms", "50ms..200ms", "50ms..200ms"),
@@ -80,6 +81,7 @@ WRONG = (
     ("iteration_timeout", "5", "a duration such as 90s, 15m, 4h or 1h30m"),
     ("intensity", "hihg", "one of low, medium, high, extreme"),
     ("intensity", "Low", "one of low, medium, high, extreme"),
+    ("breaker_strictness", "rong", "one of scenarios, wrong, strict"),
     ("directory", "  ", "the path of a directory"),
     ("memory_interval", "30", "a duration such as 90s, 15m, 4h or 1h30m"),
     ("memory_interval", "0s", "finite and above 0"),

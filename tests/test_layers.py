@@ -32,7 +32,7 @@ GROUND = (
 PRIVATE_PYTEST = "plugin/pytest_private.py"
 MOST_LINES = 420
 MOST_FUNCTION_LINES = 40
-LONG_FUNCTIONS = {"report/model.py:build": 45}
+LONG_FUNCTIONS: dict[str, int] = {}
 """Known to be too long; the number may only fall."""
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 import pytest_resilience.plugin.soak_plugin  # noqa: F401  (each run in this process would import it anew)
+from pytest_resilience.breakers.libraries import MODULES
 
 SHOP = """
 import time
@@ -98,13 +99,12 @@ WRONG_SERVICES = [
         "What the soak tests declare was skipped: no server. Deselect these tests, or declare what is there.",
     ),
 ]
-NO_BREAKER = (
-    "Breaker 'odds' must be a pybreaker.CircuitBreaker, or a function without arguments that returns one, "
-)
+SUPPORTED = f"Supported: {', '.join(sorted(MODULES))}; describe your own by a BreakerAdapter."
+NO_BREAKER = "Breaker 'odds' must be a circuit breaker, or a function without arguments that returns one, "
 WRONG_BREAKERS = [
     ("[1]", 'resilience_breakers must be a mapping from names, not [1]. Return {"name": breaker}.'),
-    ('{"odds": 3}', f"{NO_BREAKER}not 3. This version supports pybreaker."),
-    ('{"odds": dict}', f"{NO_BREAKER}not {{}}. This version supports pybreaker."),
+    ('{"odds": 3}', f"{NO_BREAKER}not 3. {SUPPORTED}"),
+    ('{"odds": dict}', f"{NO_BREAKER}not {{}}. {SUPPORTED}"),
     (
         '{"odds": divmod}',
         (

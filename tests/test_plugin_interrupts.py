@@ -29,7 +29,7 @@ BREAKERS = """
 @pytest.fixture(scope="session")
 def resilience_breakers():
     import pybreaker
-    return {f"circuit_{number}": pybreaker.CircuitBreaker for number in range(50)}
+    return {f"circuit_{number}": pybreaker.CircuitBreaker for number in range(8)}
 """
 SLOW_TEARDOWN = CONFTEST.replace("    yield\n", "    yield\n    import time; time.sleep(0.5)\n")
 SLOW_DECLARATION = CONFTEST.replace(

@@ -112,12 +112,13 @@ met             fewest_iterations                 600  >= 1    600 iterations of
 met             system_memory_percent              41  < 90    at most 41.0 % in use, at 1m30s in
                                                                MEMORY_SOAK_TESTING
 met             circuit_breakers                  yes  == yes  1 of 1 applicable scenarios passed on
-                                                               test_circuit
+                                                               test_circuit, 0 wrong and 1 strict of 2 hazards
+                                                               failed
 met             permanent_degradation              no  == no   0 of 2 tests are worse after chaos than before
 met             injection_seconds               0.001  < 0.5   slowest of 4 injections: provider_timeout-1 on
                                                                odds_provider in 1ms
-met             breaker_transition_seconds     <0.001  < 0.1   p99 of 1 state changes, longest closed>open of
-                                                               test_circuit in 0.02 ms
+met             breaker_transition_seconds     <0.001  < 0.1   p99 of 1 state changes (p50 0.02 ms), longest
+                                                               closed>open of test_circuit in 0.02 ms
 met             monitoring_overhead_percent       0.5  < 5     CPU time in 1m40s: sampler 400ms, conductor
                                                                100ms
 not applicable  cascade_recovery                       == yes  no breaker is registered
@@ -128,6 +129,9 @@ provider_timeout-1     odds_provider  calls       40      4  1.5s
 intermittent_errors-2  odds_provider  calls       40      4  not recovered (waited 2m00s)
 latency_spike-3        odds_provider  calls       40      4  1.5s
 latency_spike-4        odds_provider  calls        0      0  never fired
+
+hazard             breaker       level   detail
+herd_in_half_open  test_circuit  strict  All 8 entered
 
 service        seam never reached    what to do
 odds_provider  shop.cache:Cache.get  Call it in a soak test, or take it out of Service(calls=[…]).

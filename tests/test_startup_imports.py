@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"psutil", "pybreaker", "sqlite3"}
+BREAKER_LIBRARIES = {
+    "aiobreaker",
+    "circuitbreaker",
+    "interlock",
+    "nopanic",
+    "purgatory",
+    "pybreaker",
+    "pyresilience",
+}
+HEAVY = {"psutil", "sqlite3"} | BREAKER_LIBRARIES
 
 LISTING = """
 import sys
@@ -40,6 +49,7 @@ def test_an_unused_plugin_imports_nothing_heavy(imported: set[str]) -> None:
         "pytest_resilience.errors",
         "pytest_resilience.option_values",
         "pytest_resilience.plugin",
+        "pytest_resilience.plugin.breaker_fixtures",
         "pytest_resilience.plugin.fixtures",
         "pytest_resilience.plugin.hookspecs",
         "pytest_resilience.plugin.markers",

@@ -2,12 +2,16 @@
 
 import socket
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import pytest
 from shop.betting import Shop
 from shop.cache import QuoteCache
 from shop.database import BetStore
 from shop.odds import OddsClient
+
+if TYPE_CHECKING:
+    from pytest_resilience import BreakerTester
 
 
 @pytest.mark.soak
@@ -57,3 +61,13 @@ def test_last_price_is_offered_while_the_provider_is_down(
         cut_off = Shop(dead, quote_cache, bet_store)
         assert [cut_off.quote("game-6") for _ in range(3)] == [last] * 3
     assert cut_off.breaker.current_state == "open"
+
+
+def test_its_breaker_does_what_it_should(breaker_tester: "BreakerTester") -> None:
+    """The breaker that the shop uses passes all scenarios that apply to it."""
+    breaker_tester.verify("test_circuit").must_pass()
+
+
+def test_its_breaker_contains_cascades(breaker_tester: "BreakerTester") -> None:
+    """With such breakers between the services, whatever is lost is contained, and all of them close again."""
+    breaker_tester.cascade("test_circuit").must_pass()

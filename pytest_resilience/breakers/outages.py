@@ -1,7 +1,7 @@
 """The five cascade types: which part of the topology, what goes down, and who is asked first."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
 from types import MappingProxyType
@@ -12,18 +12,18 @@ from pytest_resilience.breakers.topology import (
     cycles,
     dependents,
     edges,
-    from_the_top,
+    entries,
     longest_chain,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """What goes down in the system of `needs`; requests reach its services in `order`."""
+    """What goes down in the system of `needs`; users ask its `entries`."""
 
     needs: Needs
     down: tuple[str, ...]
-    order: tuple[str, ...]
+    entries: tuple[str, ...]
 
 
 class NotApplicableError(Exception):
@@ -32,6 +32,9 @@ class NotApplicableError(Exception):
 
 Plan: TypeAlias = Callable[[Needs, Random], Outage]
 
+SPREAD = 0.5
+"""How likely a service that needs a lost one is lost too, in the random cascade."""
+
 
 def linear(needs: Needs, _: Random) -> Outage:
     """Take the longest chain alone, and let its last service go down."""
@@ -39,7 +42,7 @@ def linear(needs: Needs, _: Random) -> Outage:
     if len(chain) < 2:
         raise NotApplicableError("no service needs another")
     links = {service: (need,) for service, need in pairwise(chain)}
-    return Outage({**links, chain[-1]: ()}, (chain[-1],), chain)
+    return _outage({**links, chain[-1]: ()}, chain[-1:])
 
 
 def branched(needs: Needs, _: Random) -> Outage:
@@ -47,23 +50,30 @@ def branched(needs: Needs, _: Random) -> Outage:
     root = max(needs, key=lambda service: len(dependents(needs, service)))
     if len(dependents(needs, root)) < 2:
         raise NotApplicableError("no service is needed by two others")
-    return Outage(needs, (root,), from_the_top(needs))
+    return _outage(needs, (root,))
 
 
 def circular(needs: Needs, _: Random) -> Outage:
     """Let the first service of a cycle go down."""
-    found = cycles(needs)
+    found = [cycle for cycle in cycles(needs) if len(cycle) > 1]
     if not found:
         raise NotApplicableError("the topology has no cycle")
-    return Outage(needs, found[0][:1], from_the_top(needs))
+    return _outage(needs, found[0][:1])
 
 
 def random(needs: Needs, draw: Random) -> Outage:
-    """Let a drawn service that another needs go down, and ask in a drawn order."""
-    needed = sorted({need for _, need in edges(needs)})
+    """Let a drawn service that another needs go down, then a drawn share of those that need what is lost."""
+    needed = sorted({need for service, need in edges(needs) if service != need})
     if not needed:
         raise NotApplicableError("no service needs another")
-    return Outage(needs, (draw.choice(needed),), tuple(draw.sample(sorted(needs), len(needs))))
+    down: tuple[str, ...] = (draw.choice(needed),)
+    for service in draw.sample(sorted(needs), len(needs)):
+        spread = (*down, service)
+        hit = service not in down and not set(down).isdisjoint(needs[service])
+        if hit and draw.random() < SPREAD and _has_callers(needs, spread):
+            down = spread
+    outage = _outage(needs, down)
+    return replace(outage, entries=tuple(draw.sample(outage.entries, len(outage.entries))))
 
 
 def dependency(needs: Needs, _: Random) -> Outage:
@@ -72,7 +82,15 @@ def dependency(needs: Needs, _: Random) -> Outage:
     lost = tuple(need for need in needs[service] if need != service)
     if not lost:
         raise NotApplicableError("no service needs another")
-    return Outage(needs, lost, from_the_top(needs))
+    return _outage(needs, lost)
+
+
+def _outage(needs: Needs, down: tuple[str, ...]) -> Outage:
+    return Outage(needs, down, entries(needs, down))
+
+
+def _has_callers(needs: Needs, down: tuple[str, ...]) -> bool:
+    return any(need in down and service not in down for service, need in edges(needs))
 
 
 OUTAGES: Mapping[str, Plan] = MappingProxyType(

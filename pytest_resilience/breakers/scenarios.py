@@ -1,50 +1,134 @@
 """The seven breaker scenarios, each a script of calls that a right breaker follows."""
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import TypeAlias
 
-from pytest_resilience.breakers.drive import Drive, Mismatch
-from pytest_resilience.breakers.records import BreakerResult
+from pytest_resilience.breakers.drive import Drive
+from pytest_resilience.breakers.flight import NotPossibleError
 
 THREADS = 8
 EXTRA_THREADS = 4
+MOST_ROUNDS = 8
+
+Script: TypeAlias = Callable[[Drive], None]
+"""Drives a breaker; raises Mismatch if it goes another way, NotPossibleError if it cannot be tried."""
 
 
 def failure_threshold(drive: Drive) -> None:
     """Open at exactly the threshold; a success in between starts the count anew."""
     threshold = drive.traits.threshold
-    drive.failing(threshold - 1, enter=True)
-    drive.healthy(1, enter=True)
+    if drive.traits.consecutive:
+        drive.failing(threshold - 1, enter=True)
+        drive.healthy(1, enter=True)
     drive.failing(threshold, enter=True)
     drive.failing(1, enter=False)
     drive.healthy(1, enter=False)
 
 
+def error_rate_threshold(drive: Drive) -> None:
+    """Open where the share of failures is above the rate, and not where it is below; forget old calls."""
+    traits = drive.traits
+    if traits.error_rate is None:
+        raise NotPossibleError("the breaker counts failures and knows no error rate")
+    calls, above, below = traits.threshold, *_around(traits.error_rate, traits.threshold)
+    drive.healthy(calls - above, enter=True)
+    drive.failing(above, enter=True)
+    drive.healthy(1, enter=False)
+    drive.recover()
+    drive.healthy(calls - below, enter=True)
+    drive.failing(below, enter=True)
+    drive.healthy(1, enter=True)
+    if traits.window_seconds is not None:
+        drive.wait(2 * traits.window_seconds)
+        drive.failing(calls - 1, enter=True)
+        drive.wait(2 * traits.window_seconds)
+        drive.failing(min(1, calls - 1), enter=True)
+        drive.healthy(1, enter=True)
+
+
+def slow_call_threshold(drive: Drive) -> None:
+    """Open where the share of slow successes is above the rate, and not where it is below."""
+    traits = drive.traits
+    if traits.slow_rate is None or traits.slow_seconds is None:
+        raise NotPossibleError("the breaker does not time calls: a slow success is a success")
+    calls, above, below = traits.threshold, *_around(traits.slow_rate, traits.threshold)
+    if traits.window_seconds is not None and traits.window_seconds <= 2 * traits.slow_seconds:
+        drive.slow_together(calls)  # fast ones are forgotten by the time that slow ones end
+        drive.healthy(1, enter=False)
+        return
+    drive.healthy(calls - above, enter=True)
+    drive.slow_together(above)
+    drive.healthy(1, enter=False)
+    drive.recover()
+    drive.healthy(calls - below, enter=True)
+    drive.slow_together(below)
+    drive.healthy(1, enter=True)
+
+
 def half_open_recovery(drive: Drive) -> None:
-    """Reject for the open time; a failed probe opens again, enough good ones close."""
-    _trip(drive)
+    """Reject for the open time; failed probes open again, enough good ones close."""
+    traits = drive.traits
+    drive.trip()
     drive.wait_until_probe()
-    for good in sorted({0, drive.traits.successes_to_close - 1}):
+    # A breaker that decides after several probes takes good ones before bad ones into account.
+    for good in sorted({0, traits.successes_to_close - 1}) if traits.failures_to_reopen == 1 else [0]:
         drive.healthy(good, enter=True)
-        drive.failing(1, enter=True)
+        drive.fail_probes()
         drive.healthy(1, enter=False)
         drive.wait_until_probe()
-    drive.healthy(drive.traits.successes_to_close, enter=True)
-    _trip(drive)
+    drive.healthy(traits.successes_to_close, enter=True)
+    drive.closed()
+    drive.trip()
+
+
+def exponential_backoff(drive: Drive) -> None:
+    """Stay open longer after each failed probe, up to the cap; start anew once closed."""
+    traits = drive.traits
+    if traits.backoff_factor == 1.0:
+        raise NotPossibleError("the breaker stays open for the same time after every failed probe")
+    drive.trip()
+    drive.wait_until_probe()
+    for _ in range(_rounds_to_cap(traits.backoff_factor, traits.backoff_cap, traits.open_seconds)):
+        drive.fail_probes()
+        drive.wait_until_probe()
+    drive.healthy(traits.successes_to_close, enter=True)
+    drive.closed()
+    drive.trip()
+    drive.wait_until_probe()
+    drive.healthy(1, enter=True)
 
 
 def forced_state_transitions(drive: Drive) -> None:
     """Obey open, close and half-open by hand, and behave in each as when it went there by itself."""
-    _force(drive, "open", drive.breaker.force_open)
-    drive.healthy(1, enter=False)
-    _force(drive, "closed", drive.breaker.force_closed)
-    _trip(drive)
-    _force(drive, "half-open", drive.breaker.force_half_open)
-    drive.failing(1, enter=True)
-    drive.healthy(1, enter=False)
-    _force(drive, "half-open", drive.breaker.force_half_open)
-    drive.healthy(drive.traits.successes_to_close, enter=True)
-    _trip(drive)
+    traits = drive.traits
+    if not {"force_open", "force_closed", "force_half_open"} & traits.can:
+        raise NotPossibleError("the breaker cannot be brought into a state by hand")
+    if "force_open" in traits.can:
+        drive.force("open")
+        drive.healthy(1, enter=False)
+        if traits.forced_open_stays:
+            drive.wait(2 * traits.open_seconds)
+            drive.healthy(1, enter=False)
+    else:
+        drive.trip()
+    if "force_closed" in traits.can:
+        drive.force("closed")
+    elif traits.forced_open_stays:
+        return
+    else:
+        drive.wait_until_probe()
+        drive.healthy(traits.successes_to_close, enter=True)
+    drive.trip()
+    if "force_half_open" in traits.can:
+        drive.force("half_open")
+        drive.fail_probes()
+        drive.healthy(1, enter=False)
+        drive.force("half_open")
+        drive.healthy(traits.successes_to_close, enter=True)
+        drive.closed()
+        drive.trip()
 
 
 def concurrent_failures(drive: Drive) -> None:
@@ -55,52 +139,32 @@ def concurrent_failures(drive: Drive) -> None:
         drive.failing_at_once(calls, enter=together)
         drive.healthy(1, enter=False)
         drive.wait_until_probe()
-        drive.healthy(drive.traits.successes_to_close + 1, enter=True)
+        # A success more would count against the next failures where a rate decides.
+        drive.healthy(drive.traits.successes_to_close + drive.traits.consecutive, enter=True)
+        drive.closed()
 
 
-def _trip(drive: Drive) -> None:
-    drive.failing(drive.traits.threshold, enter=True)
-    drive.healthy(1, enter=False)
+def _around(rate: float, calls: int) -> tuple[int, int]:
+    """Return the fewest of `calls` that are above the rate (or all, if none are), and the most below it."""
+    return min(calls, math.floor(rate * calls) + 1), max(0, math.ceil(rate * calls) - 1)
 
 
-def _force(drive: Drive, state: str, force: Callable[[], object]) -> None:
-    drive.note(f"forced {state}")
-    try:
-        force()
-    except Exception as raised:
-        raise Mismatch(
-            f"expected to be forced {state}, but it raised {type(raised).__name__}: {raised}"
-        ) from raised
+def _rounds_to_cap(factor: float, cap: float | None, seconds: float) -> int:
+    """Return how many failed probes show the growth, and that it ends at the cap."""
+    if cap is None:
+        return MOST_ROUNDS // 2
+    to_cap = math.ceil(math.log(cap / seconds, factor)) if factor > 1 else 0
+    return min(MOST_ROUNDS, to_cap + 2)
 
 
-# None: no library that is supported has the feature; its adapter says so.
-SCENARIOS: Mapping[str, Callable[[Drive], None] | None] = MappingProxyType(
+SCENARIOS: Mapping[str, Script] = MappingProxyType(
     {
         "failure_threshold": failure_threshold,
-        "error_rate_threshold": None,
-        "slow_call_threshold": None,
+        "error_rate_threshold": error_rate_threshold,
+        "slow_call_threshold": slow_call_threshold,
         "half_open_recovery": half_open_recovery,
-        "exponential_backoff": None,
+        "exponential_backoff": exponential_backoff,
         "forced_state_transitions": forced_state_transitions,
         "concurrent_failures": concurrent_failures,
     }
 )
-
-
-def run_scenario(breaker: str, scenario: str, drive: Drive) -> BreakerResult:
-    """Run one scenario; what the breaker lacks is not applicable, never passed."""
-    script = SCENARIOS[scenario]
-    lacking = drive.traits.lacks.get(scenario)
-    if lacking is not None or script is None:
-        reason = lacking or "the library of this breaker has no such feature"
-        return BreakerResult(breaker, scenario, "not_applicable", reason)
-    try:
-        script(drive)
-    except Mismatch as mismatch:
-        detail = f"{mismatch}; calls: {drive.story}"
-        return BreakerResult(breaker, scenario, "failed", _remarked(detail, drive))
-    return BreakerResult(breaker, scenario, "passed", _remarked(drive.story, drive))
-
-
-def _remarked(detail: str, drive: Drive) -> str:
-    return f"{detail} ({drive.traits.remark})" if drive.traits.remark else detail

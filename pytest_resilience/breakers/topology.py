@@ -11,6 +11,9 @@ Edge: TypeAlias = tuple[str, str]
 # A request goes through all services of a chain in one call stack, which Python limits.
 MOST_SERVICES = 50
 
+# A service that is needed on many ways is called once for each of them.
+MOST_CALLS_PER_REQUEST = 1_000
+
 _EXAMPLE = "Write {'shop': ['database'], 'database': []}."
 
 
@@ -23,7 +26,13 @@ def read_topology(topology: Mapping[str, Sequence[str]]) -> Needs:
         fix = "Give the part of it around the services to break."
         allowed = f"one of at most {MOST_SERVICES} services"
         raise ResilienceError(requirement("The topology", allowed, len(topology), fix))
-    return {service: _read_needs(service, needs, topology) for service, needs in topology.items()}
+    needs = {service: _read_needs(service, needed, topology) for service, needed in topology.items()}
+    calls = sum(calls_per_request(needs, entries(needs)).values())
+    if calls > MOST_CALLS_PER_REQUEST:
+        allowed = f"one where a request makes at most {MOST_CALLS_PER_REQUEST:,} calls"
+        fix = "Give the part of it around the services to break."
+        raise ResilienceError(requirement("The topology", allowed, calls, fix))
+    return needs
 
 
 def _read_needs(service: str, needs: Sequence[str], known: Collection[str]) -> tuple[str, ...]:
@@ -44,8 +53,8 @@ def edges(needs: Needs) -> list[Edge]:
 
 
 def dependents(needs: Needs, service: str) -> list[str]:
-    """Return the services that need `service` directly."""
-    return [other for other, needed in needs.items() if service in needed]
+    """Return the other services that need `service` directly."""
+    return [other for other, needed in needs.items() if service in needed and other != service]
 
 
 def from_the_top(needs: Needs) -> tuple[str, ...]:
@@ -95,17 +104,36 @@ def longest_chain(needs: Needs) -> tuple[str, ...]:
     return max((chain(service) for service in from_the_top(needs)), key=len)
 
 
-def failing_edges(needs: Needs, down: Iterable[str]) -> frozenset[Edge]:
-    """Return the edges whose calls fail while `down` are down; what is down makes no calls itself."""
-    dead = frozenset(down)
-    callers = [edge for edge in edges(needs) if edge[0] not in dead]
+def entries(needs: Needs, down: Collection[str] = ()) -> tuple[str, ...]:
+    """Return where users must ask so that requests can reach every service that is up."""
     closing = closing_edges(needs)
-    failing: frozenset[Edge] = frozenset()
-    while True:
-        lost = {service for service, _ in failing}
-        grown = frozenset(
-            edge for edge in callers if edge[1] in dead or (edge[1] in lost and edge not in closing)
-        )
-        if grown == failing:
-            return failing
-        failing = grown
+    reached: set[str] = set(down)
+    found: list[str] = []
+
+    def walk(service: str) -> None:
+        reached.add(service)
+        for need in needs[service]:
+            if need not in reached and (service, need) not in closing:
+                walk(need)
+
+    for service in from_the_top(needs):
+        if service not in reached:
+            found.append(service)
+            walk(service)
+    return tuple(found)
+
+
+def calls_per_request(needs: Needs, asked: Collection[str]) -> dict[Edge, int]:
+    """Return how many calls go over each edge when all is well and each of `asked` is asked once."""
+    closing = closing_edges(needs)
+    visits: dict[str, int] = {}
+
+    def visited(service: str) -> int:
+        if service not in visits:
+            callers = [
+                other for other, need in edges(needs) if need == service and (other, need) not in closing
+            ]
+            visits[service] = (service in asked) + sum(map(visited, callers))
+        return visits[service]
+
+    return {edge: visited(edge[0]) for edge in edges(needs)}

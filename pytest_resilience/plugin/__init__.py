@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from pytest_resilience.plugin import hookspecs
+from pytest_resilience.plugin.breaker_fixtures import breaker_tester, circuit_breaker
 from pytest_resilience.plugin.fixtures import (
     chaos,
     resilience_breakers,
@@ -19,7 +20,15 @@ from pytest_resilience.plugin.fixtures import (
 from pytest_resilience.plugin.markers import MARKERS, obey_markers
 from pytest_resilience.plugin.options import SETTINGS, add_options, read_settings, spell_out_bare_flags
 
-__all__ = ["chaos", "resilience_breakers", "resilience_disk", "resilience_services", "service_address"]
+__all__ = [
+    "breaker_tester",
+    "chaos",
+    "circuit_breaker",
+    "resilience_breakers",
+    "resilience_disk",
+    "resilience_services",
+    "service_address",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

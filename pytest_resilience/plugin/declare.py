@@ -1,11 +1,12 @@
 """What the soak tests' conftests declare, as the tests themselves see it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from pytest_resilience.breakers.pybreaker_adapter import pybreaker_factory
-from pytest_resilience.errors import ResilienceError, ServiceError, requirement
+from pytest_resilience.breakers.named import checked_breakers
+from pytest_resilience.breakers.subject import subject_of
+from pytest_resilience.errors import ResilienceError, ServiceError
 from pytest_resilience.plugin.engine import soak_chaos
 from pytest_resilience.plugin.soak_marks import soak_mistake, survives_of, weight_of
 from pytest_resilience.services import Service, checked_services, index_services
@@ -43,11 +44,8 @@ class _Seen:
             self.wrong = self.wrong or ServiceError(f"{fact} {fix}")
 
     def _take_breakers(self, breakers: object) -> None:
-        if not isinstance(breakers, Mapping):
-            fix = 'Return {"name": breaker}.'
-            raise ServiceError(requirement("resilience_breakers", "a mapping from names", breakers, fix))
-        for name, breaker in breakers.items():
-            pybreaker_factory(name, breaker)
+        for name, breaker in checked_breakers(breakers).items():
+            subject_of(name, breaker)
             if self.breakers.setdefault(name, breaker) is not breaker:
                 raise ServiceError(
                     f"Breaker {name!r} is declared twice, differently. Give each its own name."

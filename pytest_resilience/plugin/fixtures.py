@@ -28,7 +28,7 @@ def resilience_services() -> "Sequence[Service]":
 
 @pytest.fixture(scope="session")
 def resilience_breakers() -> Mapping[str, object]:
-    """Override to register circuit breakers for verification: name -> breaker (pybreaker) or factory."""
+    """Override to register circuit breakers: name -> breaker, factory of breakers, or BreakerAdapter."""
     return {}
 
 
@@ -53,7 +53,7 @@ def service_address(
             check_hosts(services.values(), pytestconfig.stash[SETTINGS].allow_hosts)
             return address_of(service, services, outside_of(pytestconfig))
 
-        return _without_our_frames(find)
+        return without_our_frames(find)
 
     return address
 
@@ -63,7 +63,7 @@ def resilience_disk(pytestconfig: pytest.Config) -> Path:
     """The folder of a disk of 16 MiB that faults may fill: disk_full gives a real ENOSPC there."""
     from pytest_resilience.plugin.engine import outside_of
 
-    return _without_our_frames(lambda: outside_of(pytestconfig).disk()[1])
+    return without_our_frames(lambda: outside_of(pytestconfig).disk()[1])
 
 
 @pytest.fixture
@@ -136,10 +136,10 @@ def _engine(node: pytest.Item, services: object, changed: "Callable[[Injection, 
     from pytest_resilience.plugin.engine import fixture_chaos
     from pytest_resilience.services import checked_services
 
-    return _without_our_frames(lambda: fixture_chaos(checked_services(services), node, changed))
+    return without_our_frames(lambda: fixture_chaos(checked_services(services), node, changed))
 
 
-def _without_our_frames(make: Callable[[], T]) -> T:
+def without_our_frames(make: Callable[[], T]) -> T:
     """Return what `make` returns; tell a mistake of the user's in one line."""
     from pytest_resilience.errors import ResilienceError
 

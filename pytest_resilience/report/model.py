@@ -2,10 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from pytest_resilience.breakers.records import BreakerResult, Cascade
+from pytest_resilience.breakers.costs import TransitionCost, transition_costs
+from pytest_resilience.breakers.records import BreakerResult, Cascade, HazardResult
 from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Seam
 from pytest_resilience.memory.records import Leak
 from pytest_resilience.report.attempts import AttemptRow, attempt_rows
@@ -15,7 +17,7 @@ from pytest_resilience.soak.event_recovery import recovery_of
 from pytest_resilience.soak.evidence import failures_under_survived, unreached_fix
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.tallies import merged, merged_failures
-from pytest_resilience.store.records import Failure, Hang, Phase, SoakTest, Tally, Verdict
+from pytest_resilience.store.records import Failure, Hang, Phase, Run, SoakTest, Tally, Verdict
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import MIB, SECONDS
 
@@ -180,6 +182,8 @@ class Report:
     tests: tuple[TestRow, ...]
     failures: tuple[Failure, ...]
     breakers: tuple[BreakerResult, ...]
+    hazards: tuple[HazardResult, ...]
+    breaker_transitions: tuple[TransitionCost, ...]
     cascades: tuple[Cascade, ...]
     leaks: tuple[Leak, ...]
     rate: Rate | None
@@ -191,8 +195,7 @@ def build(data: RunData) -> Report:
     """Build the report of a run, also of one that was killed: then its criteria are not judged yet."""
     run, events, criteria = data.run, _events(data), tuple(map(_criterion, data.verdicts))
     observed = {row.criterion: row.observed for row in criteria}
-    return Report(
-        test_id=run.test_id,
+    return _begun(run)(
         overall_result=overall(data.verdicts, run),
         exit_criteria_met=overall(data.verdicts, run) == "PASSED",
         test_duration_hours=data.elapsed / SECONDS["h"],
@@ -205,18 +208,9 @@ def build(data: RunData) -> Report:
         max_memory_usage_mb=max((sample.rss / MIB for sample in data.samples), default=None),
         circuit_breaker_tests_passed=_passed_scenarios(data.breaker_results),
         cascading_failure_recovery=_answer(observed.get("cascade_recovery")),
-        started_utc=run.started_utc,
-        status=run.status,
-        reason=run.reason,
-        seed=run.seed,
-        intensity=run.intensity,
-        command=run.command,
         attempts=attempt_rows(data),
-        planned_seconds=run.duration_seconds,
         seconds=data.elapsed,
         iterations=sum(tally.iterations for tally in data.tallies),
-        settings=run.settings,
-        environment=run.environment,
         phases=_phases(data),
         criteria=criteria,
         events=events,
@@ -227,11 +221,30 @@ def build(data: RunData) -> Report:
         tests=_tests(data),
         failures=_failures(data),
         breakers=data.breaker_results,
+        hazards=data.hazards,
+        breaker_transitions=transition_costs(data.transitions),
         cascades=data.cascades,
         leaks=data.leaks,
         rate=rate_of(data),
         hangs=data.hangs,
         workers=_workers(data),
+    )
+
+
+def _begun(run: Run) -> Callable[..., Report]:
+    """Return the report with what the run itself says filled in."""
+    return partial(
+        Report,
+        test_id=run.test_id,
+        started_utc=run.started_utc,
+        status=run.status,
+        reason=run.reason,
+        seed=run.seed,
+        intensity=run.intensity,
+        command=run.command,
+        planned_seconds=run.duration_seconds,
+        settings=run.settings,
+        environment=run.environment,
     )
 
 

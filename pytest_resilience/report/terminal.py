@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from textwrap import wrap
 
+from pytest_resilience.breakers.records import HazardResult
 from pytest_resilience.chaos.records import NotRun
 from pytest_resilience.report.attempts import AttemptRow, total_gap
 from pytest_resilience.report.model import (
@@ -24,6 +25,7 @@ from pytest_resilience.units import counted, format_duration
 
 SEVERITY = ("unmet", "inconclusive", "warning", "met", "not_applicable")
 MOST_EVENTS = 30
+MOST_HAZARDS = 12
 MOST_NOT_RUN = 5
 MOST_GAPS = 5
 MOST_FAILURES = 3
@@ -43,6 +45,7 @@ def lines(report: Report) -> list[str]:
         _workers(report.workers),
         _criteria(report.criteria),
         _events(report.events),
+        _hazards(report.hazards),
         _unreached(report),
         _not_run(report),
         _failures(report),
@@ -124,6 +127,16 @@ def _criteria(criteria: Sequence[CriterionRow]) -> list[str]:
         for row in sorted(criteria, key=lambda row: SEVERITY.index(row.verdict))
     ]
     return table(header, rows, numbers=("observed",))
+
+
+def _hazards(hazards: Sequence[HazardResult]) -> list[str]:
+    """Show what breakers fell for; what counts and what is wrong by any reading first."""
+    fell = [one for one in hazards if one.verdict == "failed"]
+    fell.sort(key=lambda one: (not one.counts, one.level != "wrong"))
+    header = ("hazard", "breaker", "level", "detail")
+    rows = [(one.hazard, one.breaker, one.level, one.detail) for one in fell[:MOST_HAZARDS]]
+    more = len(fell) - len(rows)
+    return table(header, rows) + ([f"… and {counted(more, 'hazard')} more, in report.json"] if more else [])
 
 
 def _observed(value: float | bool | None) -> str:

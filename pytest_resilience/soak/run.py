@@ -68,7 +68,7 @@ class SoakRun(LedRun):
             origin=self._origin,
             seed=seed,
             legacy=self._past.legacy if self._past else NOTHING,
-            tasks=soak_tasks(self._clock, seed),
+            tasks=soak_tasks(self._clock, seed, self._settings),
             between=rest,
             load=self._load,
         )

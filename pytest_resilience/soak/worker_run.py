@@ -140,7 +140,7 @@ class WorkerRun:
             origin=self._origin,
             seed=seed + self._number,
             legacy=Legacy.told_by(begin),
-            tasks=soak_tasks(self._clock, seed),
+            tasks=soak_tasks(self._clock, seed, self._settings),
             between=lambda: None,
             load=self._load,
             rate_share=self._rate_share,

@@ -7,7 +7,7 @@ A record whose class has a KEY replaces the earlier one with the same key; witho
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
-from pytest_resilience.breakers.records import BreakerResult, Cascade, Transition
+from pytest_resilience.breakers.records import BreakerResult, Cascade, HazardResult, Transition
 from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Seam
 from pytest_resilience.memory.records import Leak, Observer, Sample
 from pytest_resilience.workers import MAIN
@@ -198,6 +198,7 @@ Record: TypeAlias = (
     | EventMetrics
     | NotRun
     | BreakerResult
+    | HazardResult
     | Transition
     | Cascade
     | Sample

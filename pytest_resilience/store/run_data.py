@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pytest_resilience.breakers.records import BreakerResult, Cascade, Transition
+from pytest_resilience.breakers.records import BreakerResult, Cascade, HazardResult, Transition
 from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Seam
 from pytest_resilience.errors import StoreError
 from pytest_resilience.memory.records import Leak, Observer, Sample
@@ -42,6 +42,7 @@ class RunData:
     event_metrics: tuple[EventMetrics, ...] = ()
     not_run: tuple[NotRun, ...] = ()
     breaker_results: tuple[BreakerResult, ...] = ()
+    hazards: tuple[HazardResult, ...] = ()
     transitions: tuple[Transition, ...] = ()
     cascades: tuple[Cascade, ...] = ()
     samples: tuple[Sample, ...] = ()
@@ -98,6 +99,7 @@ def gather(records: Iterable[Record]) -> RunData:
         event_metrics=_of(EventMetrics, everything),
         not_run=_of(NotRun, everything),
         breaker_results=_of(BreakerResult, everything),
+        hazards=_of(HazardResult, everything),
         transitions=_of(Transition, everything),
         cascades=_of(Cascade, everything),
         samples=_of(Sample, everything),
