@@ -5,12 +5,12 @@ descriptors, threads and child processes decide; containers are evidence beside 
 where nothing else explains its growth.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from pytest_resilience.memory.patterns import TRAITS, describe_rate, format_small, name_pattern, name_severity
-from pytest_resilience.memory.records import Leak, Sample
+from pytest_resilience.memory.records import Culprit, Leak, Sample
 from pytest_resilience.memory.series import NEEDED, Series, Window, read_series, within
 from pytest_resilience.memory.trend import theil_sen
 from pytest_resilience.memory.vote import DEFAULTS, WARM_UP, Finding, Outcome, Thresholds, decide
@@ -35,6 +35,7 @@ class LeakVerdict:
         verdict: clean, leak or inconclusive.
         line: the verdict with its numbers, in one line.
         leaks: what leaks, the culprit first.
+        culprits: who holds what leaks, as far as attribution found it; those of the first leak come first.
         suspects: what grew and cannot be told from a warm-up or a cycle yet, the most likely culprit first.
         samples: how many the verdict rests on.
         smallest_per_iteration: bytes of the smallest leak that would show; None without iterations.
@@ -48,6 +49,7 @@ class LeakVerdict:
     samples: int = 0
     smallest_per_iteration: float | None = None
     smallest_per_hour: float | None = None
+    culprits: tuple[Culprit, ...] = ()
 
 
 def judge(
@@ -55,6 +57,7 @@ def judge(
     window: Window | None = None,
     own_slope: Mapping[str, float] | None = None,
     thresholds: Thresholds = DEFAULTS,
+    culprits: Iterable[Culprit] = (),
 ) -> LeakVerdict:
     """Decide whether the samples of a run show a leak.
 
@@ -63,6 +66,7 @@ def judge(
         window: start and end, in seconds of the run, of the phase to judge; everything if None.
         own_slope: by signal, what the plugin itself adds per iteration; it is subtracted.
         thresholds: what the vote asks for.
+        culprits: what attribution found while the samples were taken; the verdict keeps those of its leaks.
     """
     series = read_series(samples, own_slope or {}, window)
     findings = {
@@ -75,11 +79,30 @@ def judge(
     leaks = _records(findings, {"leak"})
     suspects = () if leaks else _records(findings, {"late", "sawtooth"})
     if leaks:
-        return LeakVerdict("leak", _leak_line(leaks[0], findings), leaks, (), count, *smallest)
+        held = held_by(leaks, culprits)
+        named = tuple(replace(leak, culprits=_nouns(held, leak.signal)) for leak in leaks)
+        line = _leak_line(named[0], findings)
+        return LeakVerdict("leak", line, named, (), count, *smallest, culprits=held)
     if suspects:
         line = _suspect_line(*findings[suspects[0].signal])
         return LeakVerdict("inconclusive", line, (), suspects, count, *smallest)
     return LeakVerdict("clean", _clean_line(count, *smallest), (), (), count, *smallest)
+
+
+def held_by(leaks: Sequence[Leak], culprits: Iterable[Culprit]) -> tuple[Culprit, ...]:
+    """Return the culprits of these leaks, by leak, the most likely one of each first."""
+    known = sorted(culprits, key=lambda culprit: culprit.rank)
+    ordered = (one for leak in leaks for one in known if _concerns(one, leak.signal))
+    return tuple(dict.fromkeys(ordered))
+
+
+def _concerns(culprit: Culprit, signal: str) -> bool:
+    """Tell whether a culprit explains a signal: all sizes of the heap look at the same objects."""
+    return culprit.signal == signal or {culprit.signal, signal} <= {*HEAP, *EVIDENCE, "rss"}
+
+
+def _nouns(culprits: Iterable[Culprit], signal: str) -> str:
+    return "\n".join(one.noun for one in culprits if _concerns(one, signal))
 
 
 def _too_few(count: int) -> LeakVerdict:
@@ -150,18 +173,24 @@ def _record(series: Series, finding: Finding) -> Leak:
 
 
 def _leak_line(leak: Leak, findings: Findings) -> str:
+    culprit = leak.culprits.partition("\n")[0]
     rate = describe_rate(leak.signal, leak.per_iteration, leak.per_hour)
-    return f"leak: {_in_bytes(leak, findings)}{rate}, {leak.pattern}, confidence {leak.confidence:.2f}"
+    sized = _in_bytes(leak, findings)
+    if culprit and sized:
+        rate = f"{describe_rate('rss', sized.per_iteration, sized.per_hour, culprit)}, {rate}"
+    elif culprit:
+        rate = describe_rate(leak.signal, leak.per_iteration, leak.per_hour, culprit)
+    elif sized:
+        rate = f"{describe_rate('rss', sized.per_iteration, sized.per_hour)}, {rate}"
+    return f"leak: {rate}, {leak.pattern}, confidence {leak.confidence:.2f}"
 
 
-def _in_bytes(leak: Leak, findings: Findings) -> str:
-    """Say what leaking objects cost in resident memory, unless they still fit in what it had before."""
+def _in_bytes(leak: Leak, findings: Findings) -> Leak | None:
+    """Return what leaking objects cost in resident memory, unless they still fit in what it had before."""
     if leak.kind != "Python objects" or "rss" not in findings:
-        return ""
+        return None
     rss = _record(*findings["rss"])
-    if rss.per_hour < SMALLEST_BLOCK * leak.per_hour:
-        return ""
-    return f"{describe_rate('rss', rss.per_iteration, rss.per_hour)}, "
+    return rss if rss.per_hour >= SMALLEST_BLOCK * leak.per_hour else None
 
 
 def _suspect_line(series: Series, finding: Finding) -> str:

@@ -142,15 +142,15 @@ def name_severity(signal: str, per_hour: float) -> str:
     return SEVERITIES[sum(per_hour * (weight or 1) >= limit for limit in limits)]
 
 
-def describe_rate(signal: str, per_iteration: float | None, per_hour: float) -> str:
-    """Write a rate for people: `514 B/iteration (7.2 MiB/h) of malloc memory`."""
+def describe_rate(signal: str, per_iteration: float | None, per_hour: float, of: str = "") -> str:
+    """Write a rate for people: `514 B/iteration (7.2 MiB/h) of malloc memory`, or `of` something else."""
     trait = TRAITS[signal]
     if trait.unit == "bytes":
         hourly, each = f"{format_bytes(per_hour)}/h", f"{format_small(per_iteration or 0)}/iteration"
-        noun = f" of {trait.noun}"
+        noun = f" of {of or trait.noun}"
     else:
         hourly, each = f"{per_hour:,.0f}/h", f"{per_iteration or 0:.3g} {trait.noun}/iteration"
-        noun = "" if per_iteration else f" {trait.noun}"
+        noun = ("" if per_iteration else f" {trait.noun}") + (f" of {of}" if of else "")
     return (f"{each} ({hourly})" if per_iteration else hourly) + noun
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pytest_resilience.memory.detect import LeakVerdict, judge
 from pytest_resilience.memory.growth import Growth, measure
-from pytest_resilience.memory.records import Leak, Observer, Sample
+from pytest_resilience.memory.records import Culprit, Leak, Observer, Sample
 from pytest_resilience.soak.evidence import Evidence, Finding, Missing, heading, known, place
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.stretches import memory_stretch
@@ -20,6 +20,10 @@ def _samples(data: RunData) -> dict[str, list[Sample]]:
     for sample in data.samples:
         by_worker.setdefault(sample.worker, []).append(sample)
     return by_worker or {MAIN: []}
+
+
+def _of(worker: str, culprits: Iterable[Culprit]) -> list[Culprit]:
+    return [culprit for culprit in culprits if culprit.worker == worker]
 
 
 def growths(data: RunData) -> dict[str, Growth]:
@@ -37,7 +41,10 @@ def growths(data: RunData) -> dict[str, Growth]:
 def leak_verdicts(data: RunData) -> dict[str, LeakVerdict]:
     """Let the leak detector judge the memory soak in each worker, or what one process looped of it."""
     window = memory_stretch(data).memory
-    return {worker: judge(samples if window else (), window) for worker, samples in _samples(data).items()}
+    return {
+        worker: judge(samples if window else (), window, culprits=_of(worker, data.culprits))
+        for worker, samples in _samples(data).items()
+    }
 
 
 def leaks(data: RunData) -> list[Leak]:
