@@ -8,13 +8,13 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from gc import get_objects, get_referents, is_tracked
+from itertools import pairwise
 from typing import Any
 
 SLICE = 20_000
 LEAST_LENGTH = 16
 """Shorter containers are not measured: one that leaks soon is longer."""
 
-CONTAINERS = (dict, list, set, deque, tuple, frozenset)
 MEASURED = (dict, list, set, deque, OrderedDict, defaultdict, Counter)
 COLLECTED_FLAG = 1 << 14
 """Of a type whose objects the garbage collector tracks (Py_TPFLAGS_HAVE_GC)."""
@@ -90,17 +90,32 @@ class Growth:
 
 
 def growing_types(censuses: Sequence[Census]) -> list[Growth]:
-    """Return the types that grew from each census to the next, the fastest first."""
+    """Return the types that never shrank and grew between most censuses, the fastest first."""
     return _growing([census.types for census in censuses])
 
 
 def growing_containers(censuses: Sequence[Census]) -> list[Growth]:
-    """Return the ids of the containers that grew from each census to the next, the fastest first.
+    """Return the ids of the containers that never shrank and grew between most censuses, the fastest first.
 
     One that the first censuses lack was shorter than LEAST_LENGTH then, or not there; it must have been
     there in two at least.
     """
     return _growing([census.lengths for census in censuses])
+
+
+def only_growing(censuses: Sequence[Census]) -> list[Census]:
+    """Return the censuses without the containers that do not grow: none that fell or stood still is needed.
+
+    Those of the newest census are kept, as they may begin to grow.
+    """
+    if len(censuses) < 2:
+        return list(censuses)
+    grown = {one.key for one in growing_containers(censuses)}
+    earlier = (
+        Census(one.types, {key: length for key, length in one.lengths.items() if key in grown})
+        for one in censuses[:-1]
+    )
+    return [*earlier, censuses[-1]]
 
 
 def _growing(counts: Sequence[Mapping[Any, int]]) -> list[Growth]:
@@ -111,6 +126,9 @@ def _growing(counts: Sequence[Mapping[Any, int]]) -> list[Growth]:
 
 
 def _growth(key: Any, readings: Sequence[int]) -> Growth | None:
+    """Return the growth of what never shrank and grew in most of the intervals."""
     known = readings[next((place for place, value in enumerate(readings) if value), 0) :]
-    grows = len(known) > 1 and all(later > earlier for earlier, later in zip(known, known[1:], strict=False))
-    return Growth(key, known[-1] - known[0], known[-1]) if grows else None
+    rises = [later - earlier for earlier, later in pairwise(known)]
+    if not rises or min(rises) < 0 or 2 * sum(rise > 0 for rise in rises) <= len(rises):
+        return None
+    return Growth(key, known[-1] - known[0], known[-1])

@@ -114,7 +114,7 @@ def edge_between(chain: Sequence[Any], place: int) -> Edge:
 
 def _is_named_above(parent: Any, above: Any) -> bool:
     """Tell whether the step was named with the object above: a namespace, or the tuple of a function's."""
-    if isinstance(above, (type, FunctionType)) or (above is not None and _is_fixture(above)):
+    if isinstance(above, (type, FunctionType)) or _is_cached_function(above) or _is_fixture(above):
         return type(parent) in (dict, tuple, CellType)
     if isinstance(parent, CellType):
         return True

@@ -5,7 +5,9 @@ about 30 ms for a million objects. Objects that are frozen (gc.freeze) are invis
 """
 
 import gc
+import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import FrameType
@@ -19,6 +21,11 @@ MOST_AT_ONCE = 12
 
 MOST_STEPS = 4
 """Of an expression that is still readable."""
+
+MOST_OUTSIDERS = 3
+SLICE = 2_000
+
+KEY = re.compile(r"\[[^]]*\]")
 
 Referrers = Callable[..., list[Any]]
 
@@ -62,6 +69,42 @@ def find_holder(
     return _held_by_frame(search, frames())
 
 
+def most_common_holder(holders: Sequence[Holder]) -> Holder:
+    """Return the one that holds most; those that differ only by keys count as one, without the keys."""
+    if len(set(holders)) == 1:
+        return holders[0]
+    alike = [Holder(KEY.sub("[…]", one.name), one.path) for one in holders]
+    name, _ = Counter(one.name for one in alike).most_common(1)[0]
+    return next(one for one in alike if one.name == name)
+
+
+def find_holder_of_kind(kind: type, objects: Sequence[Any], find: Callable[[object], Holder]) -> Holder:
+    """Return who holds objects of one type that mostly hold each other, as the nodes of a list do.
+
+    Whoever else refers to one of them is asked for its own holder.
+    """
+    for one in _outsiders(kind, objects):
+        root = root_name(one)
+        holder = _holder([one, _first_of(kind, one)]) if root else find(one)
+        if holder.name:
+            return Holder(holder.name, f"{holder.path} → … → {class_name(kind)}")
+    return NOBODY
+
+
+def _outsiders(kind: type, objects: Sequence[Any]) -> list[Any]:
+    """Return some objects of other types that refer to one of this type, namespaces first."""
+    found: list[Any] = []
+    for start in range(0, len(objects), SLICE):
+        others = [one for one in objects[start : start + SLICE] if type(one) is not kind]
+        if kind in set(map(type, gc.get_referents(*others))):
+            found.extend(one for one in others if kind in map(type, gc.get_referents(one)))
+    return sorted(found, key=lambda one: root_name(one) is None)[:MOST_OUTSIDERS]
+
+
+def _first_of(kind: type, one: Any) -> Any:
+    return next(below for below in gc.get_referents(one) if type(below) is kind)
+
+
 class _Search:
     """A breadth-first search backwards; `_below` has for each object found the one it refers to."""
 
@@ -97,7 +140,7 @@ class _Search:
     def _above(self, level: Sequence[Any], referrers: list[Any]) -> list[Any]:
         """Return the new ones, and note to whom of the level each refers."""
         ids = {id(one): one for one in level}
-        hidden = {id(level), id(referrers), id(ids), id(sys._getframe()), *self._ignored}
+        hidden = {id(level), id(referrers), id(ids), *self._ignored}
         new = [one for one in referrers if id(one) not in hidden and id(one) not in self._found]
         for one in new:
             self._found[id(one)] = one
@@ -162,14 +205,14 @@ def _held_by_frame(search: _Search, frames: Iterable[FrameType]) -> Holder:
                 place = f"{frame.f_globals.get('__name__', '?')}.{code.co_qualname}"
                 chain = search.chain(value)
                 edges = [edge_between(chain, step) for step in range(len(chain) - 1)]
-                name = f"local variable {variable} of {place}()" 
+                name = f"local variable {variable} of {place}()"
                 return Holder(name + "".join(edge.text for edge in edges), _long(f"running {name}", edges))
     return NOBODY
 
 
 def other_frames() -> Iterable[FrameType]:
     """Yield the running frames of all threads, the innermost first, without this room's own."""
-    for frame in sys._current_frames().values():
+    for frame in sys._current_frames().values():  # noqa: SLF001 - the documented way
         current: FrameType | None = frame
         while current is not None:
             if not current.f_globals.get("__name__", "").startswith(__package__ or __name__):
