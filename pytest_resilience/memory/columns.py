@@ -68,11 +68,24 @@ class Columns:
             column[row] = MISSING if value is None else value
         self._size = row + 1
 
+    def samples(self) -> list[Sample]:
+        """Return the samples as records."""
+        return [self._sample(row) for row in range(self._size)]
+
     def drain(self) -> list[Sample]:
         """Return the samples as records and empty the buffer."""
-        samples = [self._sample(row) for row in range(self._size)]
+        samples = self.samples()
         self._size = 0
         return samples
+
+    def halve(self) -> None:
+        """Drop every second sample."""
+        kept = (self._size + 1) // 2
+        lists, arrays = (self._phase, self._process), (self._at, self._system, self._iteration, self._pid)
+        for column in (*lists, *arrays, self._checkpoint, *self._counts.values()):
+            for row in range(kept):
+                column[row] = column[2 * row]  # type: ignore[index]
+        self._size = kept
 
     def _sample(self, row: int) -> Sample:
         counts = {name: column[row] for name, column in self._counts.items() if column[row] != MISSING}

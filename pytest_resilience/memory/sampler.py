@@ -14,6 +14,7 @@ from pytest_resilience.memory.gauges import GaugeReader
 from pytest_resilience.memory.readers import Counts, OutsideReader, OwnReader
 from pytest_resilience.memory.records import CHECKPOINTS, ITSELF, Observer, OwnSlope, Sample
 from pytest_resilience.memory.signals import Signals, open_signals
+from pytest_resilience.memory.suspicion import Suspicion
 
 Deliver: TypeAlias = Callable[[Sequence[Sample]], None]
 
@@ -47,6 +48,8 @@ class Sampler:
         signals: what to read; by default this process's.
         processes: reads the processes that are watched beside this one.
         gauges: reads what the user declared.
+        suspicion: says early what looks like a leak.
+        calibration_seconds: that a calibration may take.
     """
 
     def __init__(
@@ -61,6 +64,8 @@ class Sampler:
         *,
         processes: Sequence[OutsideReader] = (),
         gauges: GaugeReader | None = None,
+        suspicion: Suspicion | None = None,
+        calibration_seconds: float = 1.0,
     ) -> None:
         self.cpu_seconds = self.checkpoint_seconds = 0.0
         self._interval = interval
@@ -72,6 +77,7 @@ class Sampler:
         self._signals = signals or open_signals()
         self._own = OwnReader(self._signals)
         self._processes, self._gauges = processes, gauges
+        self._suspicion, self._calibration_seconds = suspicion, calibration_seconds
         self._columns = Columns(CAPACITY)
         self._writing = threading.Lock()
         self._delivering = threading.Lock()
@@ -107,13 +113,16 @@ class Sampler:
         self.checkpoint_seconds += time.thread_time() - cpu
         return self._clock.now() - began
 
-    def calibrate(self, run_empty: Callable[[], None], seconds: float) -> tuple[OwnSlope, ...]:
-        """Measure what an empty iteration leaves behind; nothing if `seconds` are too few for that.
+    def calibrate(self, run_empty: Callable[[], None]) -> tuple[OwnSlope, ...]:
+        """Measure what an empty iteration leaves behind; nothing if that takes too long.
 
         Call it from the test's thread; see `calibrate.own_slopes`.
         """
-        until = self._clock.now() + seconds
-        return own_slopes(run_empty, self._own.settled, lambda: self._clock.now() < until)
+        until = self._clock.now() + self._calibration_seconds
+        slopes = own_slopes(run_empty, self._own.settled, lambda: self._clock.now() < until)
+        if self._suspicion:
+            self._suspicion.subtract(slopes)
+        return slopes
 
     def observers(self, at: float) -> tuple[Observer, ...]:
         """Return what the watching cost until `at` (run seconds)."""
@@ -180,5 +189,7 @@ class Sampler:
                 samples = self._columns.drain()
             if samples:
                 self._deliver(samples)
+            if samples and self._suspicion and not self._stopping.is_set():
+                self._suspicion.take(samples)
             if self._gauges:
                 self._gauges.hand_on()
