@@ -13,6 +13,10 @@ ITSELF = ""
 """The process that samples, where a record names a watched process."""
 
 
+CHECKPOINTS = "checkpoints"
+"""The observer that spends the tests' own time, and no share of a core that they could have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One reading of the signals; None is a signal that was not read at this instant.

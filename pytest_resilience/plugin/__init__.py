@@ -12,14 +12,24 @@ from pytest_resilience.plugin.fixtures import (
     chaos,
     resilience_breakers,
     resilience_disk,
+    resilience_processes,
     resilience_services,
+    resilience_signals,
     service_address,
     sweep_engines,
 )
 from pytest_resilience.plugin.markers import MARKERS, obey_markers
 from pytest_resilience.plugin.options import SETTINGS, add_options, read_settings, spell_out_bare_flags
 
-__all__ = ["chaos", "resilience_breakers", "resilience_disk", "resilience_services", "service_address"]
+__all__ = [
+    "chaos",
+    "resilience_breakers",
+    "resilience_disk",
+    "resilience_processes",
+    "resilience_services",
+    "resilience_signals",
+    "service_address",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

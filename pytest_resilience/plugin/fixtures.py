@@ -33,6 +33,24 @@ def resilience_breakers() -> Mapping[str, object]:
 
 
 @pytest.fixture(scope="session")
+def resilience_processes() -> Mapping[str, object]:
+    """Override to have a soak watch other processes: name -> pid, Popen, process name, or a function.
+
+    The processes of services, Service(process=…), are watched anyway; all of them with their children.
+    """
+    return {}
+
+
+@pytest.fixture(scope="session")
+def resilience_signals() -> Mapping[str, object]:
+    """Override to have a soak watch signals of your own: name -> function that returns a number.
+
+    For example `{"queue length": queue.qsize}`. They are read on a thread beside the tests.
+    """
+    return {}
+
+
+@pytest.fixture(scope="session")
 def service_address(
     pytestconfig: pytest.Config, resilience_services: "Sequence[Service]"
 ) -> "Callable[[str], Address]":

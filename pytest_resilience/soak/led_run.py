@@ -77,6 +77,7 @@ class LedRun:
         tell: Tell = lambda event, change: None,
         resume: bool = False,
     ) -> None:
+        self._say = say
         self._hangs, self._tests, self._news = 0, tuple(tests), News(tell)
         self._settings, self._folder, self._clock = settings, folder, clock
         self._load = Load.read(settings.rate, settings.think_time)
@@ -166,6 +167,8 @@ class LedRun:
             message = self._past.added_up(message)
         if isinstance(message, KINDS) and not isinstance(message, ChaosEvent):
             self._put(message)
+        if isinstance(message, Note):
+            self._say(message.text)
         if isinstance(message, Hang):
             self._tell_hang(message)
         self._leader.take(message)

@@ -1,11 +1,15 @@
 """What the samples of a run say about memory, and what the watching itself cost."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from math import inf
+from typing import TypeAlias
 
+from pytest_resilience.chaos.records import ChaosEvent
 from pytest_resilience.memory.detect import LeakVerdict, judge
 from pytest_resilience.memory.growth import Growth, measure
-from pytest_resilience.memory.records import Culprit, Leak, Observer, Sample
+from pytest_resilience.memory.records import CHECKPOINTS, ITSELF, Leak, Observer, Sample
+from pytest_resilience.memory.series import Window
 from pytest_resilience.soak.evidence import Evidence, Finding, Missing, heading, known, place
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.stretches import memory_stretch
@@ -13,17 +17,29 @@ from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import format_bytes, format_duration
 from pytest_resilience.workers import MAIN
 
+PRESSURE = "memory_pressure"
+"""While it takes the machine's memory, what processes have of it says nothing about them."""
 
-def _samples(data: RunData) -> dict[str, list[Sample]]:
-    """Return the samples of each worker, each by itself: they are different processes."""
-    by_worker: dict[str, list[Sample]] = {}
+Source: TypeAlias = tuple[str, str]
+"""The worker that sampled, and the process that it watched; its own is ITSELF."""
+
+
+def _samples(data: RunData) -> dict[Source, list[Sample]]:
+    """Return the samples of each process by itself, but for those under memory pressure."""
+    by_source: dict[Source, list[Sample]] = {(MAIN, ITSELF): []} if not data.samples else {}
     for sample in data.samples:
-        by_worker.setdefault(sample.worker, []).append(sample)
-    return by_worker or {MAIN: []}
+        by_source.setdefault((sample.worker, sample.process), []).append(sample)
+    pressed = [event for event in data.events if event.scenario == PRESSURE]
+    return {source: _calm(samples, pressed) for source, samples in by_source.items()}
 
 
-def _of(worker: str, culprits: Iterable[Culprit]) -> list[Culprit]:
-    return [culprit for culprit in culprits if culprit.worker == worker]
+def _calm(samples: list[Sample], pressed: Sequence[ChaosEvent]) -> list[Sample]:
+    def is_pressed(at: float) -> bool:
+        return any(
+            one.armed_at <= at <= (inf if one.removed_at is None else one.removed_at) for one in pressed
+        )
+
+    return [sample for sample in samples if not is_pressed(sample.at)] if pressed else samples
 
 
 def growths(data: RunData) -> dict[str, Growth]:
@@ -34,24 +50,36 @@ def growths(data: RunData) -> dict[str, Growth]:
     stretch = memory_stretch(data)
     return {
         worker: measure(samples, stretch.baseline, stretch.memory)
-        for worker, samples in _samples(data).items()
+        for (worker, process), samples in _samples(data).items()
+        if process == ITSELF
     }
 
 
-def leak_verdicts(data: RunData) -> dict[str, LeakVerdict]:
-    """Let the leak detector judge the memory soak in each worker, or what one process looped of it."""
+def leak_verdicts(data: RunData) -> dict[Source, LeakVerdict]:
+    """Let the leak detector judge the memory soak in each process, or what one process looped of it."""
     window = memory_stretch(data).memory
-    return {
-        worker: judge(samples if window else (), window, culprits=_of(worker, data.culprits))
-        for worker, samples in _samples(data).items()
-    }
+    return {source: _judge(data, source, samples, window) for source, samples in _samples(data).items()}
+
+
+def _judge(data: RunData, source: Source, samples: list[Sample], window: Window | None) -> LeakVerdict:
+    worker, process = source
+    itself = process == ITSELF
+    return judge(
+        samples if window else (),
+        window,
+        own_slope={
+            one.signal: one.per_iteration for one in data.own_slopes if itself and one.worker == worker
+        },
+        culprits=[one for one in data.culprits if (one.worker, one.process) == source],
+        readings=[one for one in data.readings if itself and one.worker == worker],
+    )
 
 
 def leaks(data: RunData) -> list[Leak]:
-    """Return what leaks, by worker."""
+    """Return what leaks, by worker and process."""
     return [
         replace(leak, worker=worker)
-        for worker, verdict in leak_verdicts(data).items()
+        for (worker, _), verdict in leak_verdicts(data).items()
         for leak in verdict.leaks
     ]
 
@@ -90,21 +118,37 @@ def memory_leak_detected(data: RunData) -> Evidence:
     What it cannot say of a worker that was not there all the time counts only if it cannot of any other.
     """
     verdicts, part = leak_verdicts(data), memory_stretch(data).part
-    if found := {worker: one for worker, one in verdicts.items() if one.verdict == "leak"}:
-        findings = [_leak(worker, verdict, part) for worker, verdict in found.items()]
+    if found := {source: one for source, one in verdicts.items() if one.verdict == "leak"}:
+        findings = [_leak(source, verdict, part) for source, verdict in found.items()]
         return replace(findings[0], others=tuple(findings[1:]))
-    clean = [worker for worker, one in verdicts.items() if one.verdict == "clean"]
-    open_ones = [worker for worker in verdicts if worker not in clean]
-    decisive = [worker for worker in open_ones if _was_there(data, worker)] or ([] if clean else open_ones)
+    clean = [source for source, one in verdicts.items() if one.verdict == "clean"]
+    open_ones = [source for source in verdicts if source not in clean]
+    decisive = [one for one in open_ones if _was_there(data, one[0])] or ([] if clean else open_ones)
     if decisive:
-        worker = decisive[0]
-        return Missing(f"{heading(worker)}{verdicts[worker].line}")
-    return known(False, f"{heading(clean[0])}{verdicts[clean[0]].line}", part)
+        source = decisive[0]
+        return Missing(f"{_heading(source)}{verdicts[source].line}")
+    return known(
+        False,
+        f"{_heading(clean[0])}{verdicts[clean[0]].line}",
+        "; ".join(filter(None, (part, _beside(clean)))),
+    )
 
 
-def _leak(worker: str, verdict: LeakVerdict, part: str) -> Finding:
+def _heading(source: Source) -> str:
+    """Name the worker and the process that a sentence is about, where there are several."""
+    worker, process = source
+    return heading(worker) + ("" if process == ITSELF else f"process {process}: ")
+
+
+def _beside(clean: Sequence[Source]) -> str:
+    """Name the watched processes that are clean too."""
+    others = sorted({process for _, process in clean if process != ITSELF})
+    return f"clean too: {', '.join(others)}" if others else ""
+
+
+def _leak(source: Source, verdict: LeakVerdict, part: str) -> Finding:
     advice = " ".join(filter(None, dict.fromkeys([part, *(leak.recommendation for leak in verdict.leaks)])))
-    return known(True, f"{heading(worker)}{verdict.line}", advice)
+    return known(True, f"{_heading(source)}{verdict.line}", advice)
 
 
 def _was_there(data: RunData, name: str) -> bool:
@@ -137,10 +181,17 @@ def monitoring_overhead_percent(data: RunData) -> Evidence:
     for one in data.observers:
         by_worker.setdefault(one.worker, []).append(one)
     worker, observers = max(by_worker.items(), key=lambda pair: _cpu_seconds(pair[1]))
-    parts = ", ".join(f"{one.name} {format_duration(one.cpu_seconds)}" for one in observers)
+    parts = ", ".join(f"{one.name} {format_duration(one.cpu_seconds)}" for one in observers if _counts(one))
     fact = f"CPU time in {format_duration(data.elapsed)}{place(worker)}: {parts}"
-    return known(100 * _cpu_seconds(observers) / data.elapsed, fact)
+    beside = [format_duration(one.cpu_seconds) for one in observers if not _counts(one)]
+    because = f"the tests waited {beside[0]} for checkpoints, which collect garbage" if beside else ""
+    return known(100 * _cpu_seconds(observers) / data.elapsed, fact, because)
+
+
+def _counts(observer: Observer) -> bool:
+    """Tell whether an observer takes a share of a core beside the tests, and not their own time."""
+    return observer.name != CHECKPOINTS
 
 
 def _cpu_seconds(observers: Iterable[Observer]) -> float:
-    return sum(one.cpu_seconds for one in observers)
+    return sum(one.cpu_seconds for one in observers if _counts(one))

@@ -8,19 +8,27 @@ from datetime import datetime
 
 from pytest_resilience.clock import Clock
 from pytest_resilience.errors import ResilienceError
-from pytest_resilience.memory.records import Observer, Sample
+from pytest_resilience.memory.gauges import GaugeReader
+from pytest_resilience.memory.readers import OutsideReader
+from pytest_resilience.memory.records import Observer, Reading, Sample
 from pytest_resilience.memory.sampler import Sampler, interval_for
+from pytest_resilience.memory.suspicion import Suspect, Suspicion
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak.led_run import LedRun
 from pytest_resilience.soak.limits import Limit
 from pytest_resilience.soak.link import Link, Loopback
 from pytest_resilience.soak.live import Now
 from pytest_resilience.soak.news import Tell
+from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.runner import Runner, Suite, World
 from pytest_resilience.soak.tasks import soak_tasks
 from pytest_resilience.soak.watchdog import Rescue, Watchdog
 from pytest_resilience.store.layout import RunFolder
-from pytest_resilience.store.records import Hang, SoakTest
+from pytest_resilience.store.records import Hang, Note, SoakTest
+
+LONGEST_CALIBRATION = 1.0
+CALIBRATION_SHARE = 0.01
+"""Of the run's time."""
 
 
 class SoakRun(LedRun):
@@ -65,7 +73,7 @@ class SoakRun(LedRun):
         )
         self._runner = self._make_runner(runner_end, suite, world, between)
         self._sampler = (
-            sampler_of(self._runner, runner_end, settings, clock, self._origin)
+            sampler_of(self._runner, world, runner_end, settings, clock, self._origin)
             if settings.enable_memory_monitoring
             else None
         )
@@ -163,16 +171,36 @@ class SoakRun(LedRun):
 
     def _observers(self) -> Iterator[Observer]:
         if self._sampler:
-            yield Observer("sampler", self._conductor.now(), self._sampler.cpu_seconds)
+            yield from self._sampler.observers(self._conductor.now())
         yield from super()._observers()
 
 
-def sampler_of(runner: Runner, link: Link, settings: Settings, clock: Clock, origin: float) -> Sampler:
-    """Return the sampler of the process in which `runner` loops; its samples go over `link`."""
+def sampler_of(
+    runner: Runner, world: World, link: Link, settings: Settings, clock: Clock, origin: float
+) -> Sampler:
+    """Return the sampler of the process in which `runner` loops; what it sees goes over `link`."""
 
-    def deliver(samples: Sequence[Sample]) -> None:
-        for sample in samples:
-            link.send(sample)
+    def deliver(records: Sequence[Sample | Reading]) -> None:
+        for record in records:
+            link.send(record)
 
-    interval = settings.memory_interval or interval_for(settings.duration_seconds or 0.0)
-    return Sampler(interval, clock, origin, lambda: runner.iterations, lambda: runner.phase, deliver)
+    def suspect(found: Suspect) -> None:
+        complain(found.line)
+
+    def complain(text: str) -> None:
+        link.send(Note(clock.now() - origin, text))
+
+    duration = settings.duration_seconds or 0.0
+    usual = interval_for(duration)
+    return Sampler(
+        settings.memory_interval or usual,
+        clock,
+        origin,
+        lambda: runner.iterations,
+        lambda: runner.phase,
+        deliver,
+        processes=[OutsideReader(one, complain) for one in world.processes],
+        gauges=GaugeReader(world.gauges, usual, deliver, complain) if world.gauges else None,
+        suspicion=Suspicion(lambda phase: phase == PhaseName.MEMORY, suspect),
+        calibration_seconds=min(LONGEST_CALIBRATION, CALIBRATION_SHARE * duration),
+    )

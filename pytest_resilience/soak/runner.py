@@ -9,8 +9,11 @@ from typing import Protocol
 from pytest_resilience.chaos.engine import Chaos, Injection, Watch
 from pytest_resilience.clock import Clock
 from pytest_resilience.errors import ResilienceError, ScenarioError
+from pytest_resilience.memory.gauges import Gauge
+from pytest_resilience.memory.processes import WatchedProcess
 from pytest_resilience.services import Service
 from pytest_resilience.soak import messages
+from pytest_resilience.soak.calibration import Memory, calibrate
 from pytest_resilience.soak.candidates import candidates
 from pytest_resilience.soak.checkpoints import Checkpoints
 from pytest_resilience.soak.link import Link
@@ -36,13 +39,16 @@ BEFORE_CHAOS = (PhaseName.INITIALIZATION, PhaseName.BASELINE)
 class World:
     """What the suite declares: its services by name, its breakers, and the faults that can reach them.
 
-    `marks` are its soak tests by id, as far as their markers say more than that they are soaked.
+    `marks` are its soak tests by id, as far as their markers say more than that they are soaked; `processes`
+    are watched beside the tests' own, and `gauges` are signals of the user's own.
     """
 
     services: Mapping[str, Service] = field(default_factory=dict)
     breakers: Mapping[str, object] = field(default_factory=dict)
     chaos: Chaos | None = None
     marks: Mapping[str, SoakTest] = field(default_factory=dict)
+    processes: Sequence[WatchedProcess] = ()
+    gauges: Sequence[Gauge] = ()
 
 
 class Suite(Protocol):
@@ -54,13 +60,6 @@ class Suite(Protocol):
 
     def run(self, test: str, following: str) -> Outcome:
         """Run a test once; `following` is run next."""
-
-
-class Memory(Protocol):
-    """Reads memory between iterations."""
-
-    def checkpoint(self) -> float:
-        """Collect garbage, read every signal, return the cost in seconds."""
 
 
 Task = Callable[[World], Iterable[Message]]
@@ -152,6 +151,8 @@ class Runner:
             self._round(order, upcoming[0])
         else:
             self._try_out(order, upcoming[0])
+        for slope in calibrate(self.memory, self._suite, upcoming[0]):
+            self._link.send(slope)
         self._link.send(self._declared())
         while not self._stopping.is_set():
             order, upcoming = upcoming, self._rounds.next()

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from queue import SimpleQueue
 
 from pytest_resilience.clock import Clock
-from pytest_resilience.memory.records import Observer
 from pytest_resilience.memory.sampler import Sampler
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak import messages
@@ -99,7 +98,8 @@ class WorkerRun:
         runner.flush()
         if self._sampler:
             now = self._clock.now() - self._origin
-            self.end.send(Observer("sampler", now, self._sampler.cpu_seconds))
+            for observer in self._sampler.observers(now):
+                self.end.send(observer)
 
     def _next(self) -> Message:
         order = self._orders.get()
@@ -143,7 +143,9 @@ class WorkerRun:
         )
         self.end.attach(self._obey)  # the runner has attached itself
         if self._settings.enable_memory_monitoring:
-            self._sampler = sampler_of(self._runner, self.end, self._settings, self._clock, self._origin)
+            self._sampler = sampler_of(
+                self._runner, self._world, self.end, self._settings, self._clock, self._origin
+            )
             self._runner.memory = self._sampler
         self._runner.watchdog = self._make_watchdog(self._runner)
 

@@ -1,0 +1,91 @@
+"""The smallest leak that a run would have found: leaks are laid over its own noise, and the vote is asked.
+
+The noise is what a series has above its own lower envelope. It is shifted along the series, twenty ways, as
+if the run had been repeated; a leak counts as found at 95 % if it is found in all but one of them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import TypeAlias
+
+from pytest_resilience.memory.trend import Point, envelope
+from pytest_resilience.memory.vote import WARM_UP, Thresholds, decide
+
+Heights: TypeAlias = Sequence[float]
+
+REPEATS = 20
+MISSES = 1
+BASE_BLOCKS = 16
+MOST_POINTS = 480
+DOUBLINGS = 40
+HALVINGS = 3
+
+
+def smallest_slope(points: Sequence[Point], floor: float, thresholds: Thresholds) -> float | None:
+    """Return the least growth per unit of x that would have been found at 95 %; None if none would.
+
+    Args:
+        points: a series that does not leak; of one that does, take its growth away before.
+        floor: growth over the run that never counts, in the unit of the signal.
+        thresholds: what the vote asks for.
+    """
+    points = envelope(points, MOST_POINTS)
+    span = points[-1][0] - points[0][0]
+    if span <= 0:
+        return None
+    repeats = list(_repeats(points))
+    xs = [x for x, _ in points]
+
+    def found(slope: float) -> bool:
+        misses = 0
+        for heights in repeats:
+            leaking = [(x, y + slope * x) for x, y in zip(xs, heights, strict=True)]
+            misses += decide(leaking, floor, thresholds).outcome != "leak"
+            if misses > MISSES:
+                return False
+        return True
+
+    return _least(found, floor / span)
+
+
+def _least(found: Callable[[float], bool], start: float) -> float | None:
+    """Return the least value, to a tenth, from which on `found` is true."""
+    high = start
+    for _ in range(DOUBLINGS):
+        if found(high):
+            break
+        high *= 2
+    else:
+        return None
+    step = 2**0.5
+    for _ in range(HALVINGS):
+        if found(high / step):
+            high /= step
+        step **= 0.5
+    return high
+
+
+def _repeats(points: Sequence[Point]) -> Iterator[Heights]:
+    """Yield the series as other runs might have had it: the same course, with the noise elsewhere."""
+    base = _course(points)
+    noise = [y - low for (_, y), low in zip(points, base, strict=True)]
+    cut = int(len(points) * WARM_UP)
+    moving = noise[cut:]
+    for repeat in range(REPEATS):
+        by = repeat * len(moving) // REPEATS
+        shifted = [*noise[:cut], *moving[by:], *moving[:by]]
+        yield [low + over for low, over in zip(base, shifted, strict=True)]
+
+
+def _course(points: Sequence[Point]) -> Heights:
+    """Return the lower envelope at each x, drawn as straight lines from low to low."""
+    lows = envelope(points, BASE_BLOCKS)
+    lows = [(points[0][0], lows[0][1]), *lows, (points[-1][0], lows[-1][1])]
+    course: list[float] = []
+    pairs = pairwise(lows)
+    (x1, y1), (x2, y2) = next(pairs)
+    for x, _ in points:
+        while x > x2:
+            (x1, y1), (x2, y2) = next(pairs)
+        course.append(y1 + (y2 - y1) * (x - x1) / (x2 - x1) if x2 > x1 else y2)
+    return course
