@@ -16,6 +16,9 @@ ITSELF = ""
 CHECKPOINTS = "checkpoints"
 """The observer that spends the tests' own time, and no share of a core that they could have."""
 
+ATTRIBUTION = "attribution"
+"""Another such observer: it looks who holds what leaks, for a bounded time after a signal has tripped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from pytest_resilience.chaos.records import ChaosEvent
 from pytest_resilience.memory.detect import LeakVerdict, judge
 from pytest_resilience.memory.growth import Growth, measure
-from pytest_resilience.memory.records import CHECKPOINTS, ITSELF, Leak, Observer, Sample
+from pytest_resilience.memory.records import ATTRIBUTION, CHECKPOINTS, ITSELF, Leak, Observer, Sample
 from pytest_resilience.memory.series import Window
 from pytest_resilience.soak.evidence import Evidence, Finding, Missing, heading, known, place
 from pytest_resilience.soak.phases import PhaseName
@@ -183,14 +183,19 @@ def monitoring_overhead_percent(data: RunData) -> Evidence:
     worker, observers = max(by_worker.items(), key=lambda pair: _cpu_seconds(pair[1]))
     parts = ", ".join(f"{one.name} {format_duration(one.cpu_seconds)}" for one in observers if _counts(one))
     fact = f"CPU time in {format_duration(data.elapsed)}{place(worker)}: {parts}"
-    beside = [format_duration(one.cpu_seconds) for one in observers if not _counts(one)]
-    because = f"the tests waited {beside[0]} for checkpoints, which collect garbage" if beside else ""
+    beside = {one.name: format_duration(one.cpu_seconds) for one in observers if not _counts(one)}
+    waited = [f"{beside[name]} for {why}" for name, why in BESIDE.items() if name in beside]
+    because = f"the tests waited {' and '.join(waited)}" if waited else ""
     return known(100 * _cpu_seconds(observers) / data.elapsed, fact, because)
+
+
+BESIDE = {CHECKPOINTS: "checkpoints, which collect garbage", ATTRIBUTION: "the search who holds what leaks"}
+"""What observers do that take the tests' own time."""
 
 
 def _counts(observer: Observer) -> bool:
     """Tell whether an observer takes a share of a core beside the tests, and not their own time."""
-    return observer.name != CHECKPOINTS
+    return observer.name not in BESIDE
 
 
 def _cpu_seconds(observers: Iterable[Observer]) -> float:

@@ -15,6 +15,7 @@ from pytest_resilience.memory.sampler import Sampler, interval_for
 from pytest_resilience.memory.suspicion import Suspect, Suspicion
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak.led_run import LedRun
+from pytest_resilience.soak.attributing import Attributing
 from pytest_resilience.soak.limits import Limit
 from pytest_resilience.soak.link import Link, Loopback
 from pytest_resilience.soak.live import Now
@@ -28,6 +29,7 @@ from pytest_resilience.store.records import Hang, Note, SoakTest
 
 LONGEST_CALIBRATION = 1.0
 CALIBRATION_SHARE = 0.01
+SPACING_SHARE = 1 / 60
 """Of the run's time."""
 
 
@@ -77,7 +79,6 @@ class SoakRun(LedRun):
             if settings.enable_memory_monitoring
             else None
         )
-        self._runner.memory = self._sampler
         self._runner.watchdog = self._make_watchdog(rescue, runner_end) if rescue else None
         if self._past and world.chaos:
             world.chaos.carry_on(self._past.data.seams, self._past.data.events)
@@ -178,7 +179,10 @@ class SoakRun(LedRun):
 def sampler_of(
     runner: Runner, world: World, link: Link, settings: Settings, clock: Clock, origin: float
 ) -> Sampler:
-    """Return the sampler of the process in which `runner` loops; what it sees goes over `link`."""
+    """Return the sampler of the process in which `runner` loops; what it sees goes over `link`.
+
+    The runner has its checkpoints, and behind them the search for culprits.
+    """
 
     def deliver(records: Sequence[Sample | Reading]) -> None:
         for record in records:
@@ -186,13 +190,14 @@ def sampler_of(
 
     def suspect(found: Suspect) -> None:
         complain(found.line)
+        attributing.suspect(found)
 
     def complain(text: str) -> None:
         link.send(Note(clock.now() - origin, text))
 
     duration = settings.duration_seconds or 0.0
     usual = interval_for(duration)
-    return Sampler(
+    sampler = Sampler(
         settings.memory_interval or usual,
         clock,
         origin,
@@ -204,3 +209,8 @@ def sampler_of(
         suspicion=Suspicion(lambda phase: phase == PhaseName.MEMORY, suspect),
         calibration_seconds=min(LONGEST_CALIBRATION, CALIBRATION_SHARE * duration),
     )
+    attributing = Attributing(
+        sampler, world.processes, link.send, lambda: clock.now() - origin, duration * SPACING_SHARE
+    )
+    runner.memory = attributing
+    return sampler

@@ -146,7 +146,6 @@ class WorkerRun:
             self._sampler = sampler_of(
                 self._runner, self._world, self.end, self._settings, self._clock, self._origin
             )
-            self._runner.memory = self._sampler
         self._runner.watchdog = self._make_watchdog(self._runner)
 
     def _make_watchdog(self, runner: Runner) -> Watchdog | None:

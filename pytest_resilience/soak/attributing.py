@@ -1,0 +1,83 @@
+"""The sampler's checkpoints, and behind them a look at who grows, once a signal has tripped."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from pytest_resilience.memory.attribute import Attribution, Views
+from pytest_resilience.memory.handles import child_processes, open_descriptors, threads_of
+from pytest_resilience.memory.processes import WatchedProcess
+from pytest_resilience.memory.records import ATTRIBUTION, ITSELF, Culprit, Observer, OwnSlope
+from pytest_resilience.memory.suspicion import Suspect
+from pytest_resilience.soak.calibration import Memory
+
+
+class Attributing:
+    """Stands in for the sampler where the runner reads memory between two iterations.
+
+    `suspect` may be called on any thread. What looking costs counts as no checkpoint: it ends by itself.
+
+    Args:
+        memory: the sampler.
+        processes: those that are watched; of them only what is open and running can be named.
+        keep: takes the culprits, and in the end what looking has cost.
+        now: the run's time in seconds.
+        spacing: the least time between two looks, so that something can grow.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        processes: Iterable[WatchedProcess],
+        keep: Callable[[Culprit | Observer], None],
+        now: Callable[[], float],
+        spacing: float,
+        own: Attribution | None = None,
+    ) -> None:
+        self._spacing, self._next = spacing, 0.0
+        self._memory, self._keep, self._now = memory, keep, now
+        self._attributions: Mapping[str, Attribution] = {
+            ITSELF: own or Attribution(),
+            **{one.name: Attribution(Views(handles=_handles_of(one))) for one in processes},
+        }
+        self._kept: dict[str, tuple[Culprit, ...]] = {}
+
+    def suspect(self, found: Suspect) -> None:
+        """Look who holds what a signal counts, from the next checkpoint on."""
+        attribution = self._attributions.get(found.leak.process)
+        if attribution is not None:
+            attribution.suspect(found.leak.signal)
+
+    def checkpoint(self) -> float:
+        """Let the sampler read everything, then look; return what the reading cost, in seconds."""
+        cost = self._memory.checkpoint()
+        active = {name: one for name, one in self._attributions.items() if one.active}
+        if active and self._now() >= self._next:
+            self._next = self._now() + self._spacing
+            for process, attribution in active.items():
+                self._look(process, attribution)
+        return cost
+
+    def calibrate(self, run_empty: Callable[[], None]) -> Sequence[OwnSlope]:
+        """Let the sampler measure what an empty iteration leaves."""
+        return self._memory.calibrate(run_empty)
+
+    def _look(self, process: str, attribution: Attribution) -> None:
+        culprits = attribution.look()
+        if culprits != self._kept.get(process):
+            self._kept[process] = culprits
+            for culprit in culprits:
+                self._keep(replace(culprit, process=process, at=self._now()))
+        seconds = sum(one.seconds for one in self._attributions.values())
+        self._keep(Observer(ATTRIBUTION, self._now(), seconds))
+
+
+def _handles_of(process: WatchedProcess) -> Mapping[str, Callable[[], Mapping[str, int]]]:
+    """Return what lists the handles of a process from outside; nothing while it does not run."""
+    listings = {"fds": open_descriptors, "threads": threads_of, "children": child_processes}
+    return {name: partial(_listed, process, listing) for name, listing in listings.items()}
+
+
+def _listed(process: WatchedProcess, listing: Callable[[int], Mapping[str, int]]) -> Mapping[str, int]:
+    pid = process.find()
+    return listing(pid) if pid else {}
