@@ -5,7 +5,6 @@ if the run had been repeated; a leak counts as found at 95 % if it is found in a
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 from typing import TypeAlias
 
 from pytest_resilience.memory.trend import Point, envelope
@@ -82,10 +81,10 @@ def _course(points: Sequence[Point]) -> Heights:
     lows = envelope(points, BASE_BLOCKS)
     lows = [(points[0][0], lows[0][1]), *lows, (points[-1][0], lows[-1][1])]
     course: list[float] = []
-    pairs = pairwise(lows)
-    (x1, y1), (x2, y2) = next(pairs)
+    place = 0
     for x, _ in points:
-        while x > x2:
-            (x1, y1), (x2, y2) = next(pairs)
+        while place < len(lows) - 2 and x > lows[place + 1][0]:
+            place += 1
+        (x1, y1), (x2, y2) = lows[place : place + 2]
         course.append(y1 + (y2 - y1) * (x - x1) / (x2 - x1) if x2 > x1 else y2)
     return course

@@ -31,7 +31,7 @@ from pytest_resilience.store.codec import KINDS
 from pytest_resilience.store.layout import RunFolder
 from pytest_resilience.store.lock import RunLock
 from pytest_resilience.store.reader import read
-from pytest_resilience.store.records import Attempt, Hang, Record, Run, SoakTest
+from pytest_resilience.store.records import Attempt, Hang, Note, Record, Run, SoakTest
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.store.run_store import RunStore
 from pytest_resilience.units import format_duration
