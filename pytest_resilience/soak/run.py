@@ -14,8 +14,8 @@ from pytest_resilience.memory.records import Observer, Reading, Sample
 from pytest_resilience.memory.sampler import Sampler, interval_for
 from pytest_resilience.memory.suspicion import Suspect, Suspicion
 from pytest_resilience.settings import Settings
-from pytest_resilience.soak.led_run import LedRun
 from pytest_resilience.soak.attributing import Attributing
+from pytest_resilience.soak.led_run import LedRun
 from pytest_resilience.soak.limits import Limit
 from pytest_resilience.soak.link import Link, Loopback
 from pytest_resilience.soak.live import Now
