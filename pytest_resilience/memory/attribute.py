@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from pytest_resilience.memory.census import Census, only_growing, take_census
+from pytest_resilience.memory.edges import MACHINERY
 from pytest_resilience.memory.handles import (
     child_processes,
     growing_handles,
@@ -153,7 +154,7 @@ class Attribution:
         found: dict[str, Culprit] = {}
         for suspect in grown:
             holder = self._holder_of(suspect, objects, searched)
-            if OWN in f"{holder.path} {suspect.name}":
+            if OWN in f"{holder.path} {suspect.name}" or MACHINERY in holder.path:
                 continue
             kind = "container" if suspect.is_container else "type"
             culprit = Culprit(signal, kind, suspect.name, suspect.grew, "objects", holder.name, holder.path)

@@ -19,6 +19,9 @@ LONGEST_KEY = 40
 FIXTURE = ("_pytest.fixtures", "FixtureDef")
 """By name, as this room knows no pytest: what outlives a test there is a fixture's."""
 
+MACHINERY = "what pytest needs to end it"
+"""Of a fixture: it grows for a while, and is dropped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Root:
@@ -108,7 +111,7 @@ def edge_between(chain: Sequence[Any], place: int) -> Edge:
     if isinstance(parent, MethodType):
         return Edge("", "a bound method")
     if _is_fixture(parent):
-        return Edge("", "its value")
+        return Edge("", "its value" if child is parent.cached_result else MACHINERY)
     return _from_instance(chain, place)
 
 

@@ -11,6 +11,10 @@ from pytest_resilience.memory.records import ATTRIBUTION, ITSELF, Culprit, Obser
 from pytest_resilience.memory.suspicion import Suspect
 from pytest_resilience.soak.calibration import Memory
 
+FIRST_LOOK_SECONDS = 0.2
+ROOMY = 1.5
+"""A look may take longer than any before, by so much."""
+
 
 class Attributing:
     """Stands in for the sampler where the runner reads memory between two iterations.
@@ -22,6 +26,7 @@ class Attributing:
         processes: those that are watched; of them only what is open and running can be named.
         keep: takes the culprits, and in the end what looking has cost.
         now: the run's time in seconds.
+        room: the seconds that a look may take at most.
         spacing: the least time between two looks, so that something can grow.
     """
 
@@ -31,10 +36,12 @@ class Attributing:
         processes: Iterable[WatchedProcess],
         keep: Callable[[Culprit | Observer], None],
         now: Callable[[], float],
+        room: Callable[[], float],
         spacing: float,
         own: Attribution | None = None,
     ) -> None:
-        self._spacing, self._next = spacing, 0.0
+        self._room, self._spacing = room, spacing
+        self._next, self._longest = 0.0, FIRST_LOOK_SECONDS
         self._memory, self._keep, self._now = memory, keep, now
         self._attributions: Mapping[str, Attribution] = {
             ITSELF: own or Attribution(),
@@ -51,11 +58,13 @@ class Attributing:
     def checkpoint(self) -> float:
         """Let the sampler read everything, then look; return what the reading cost, in seconds."""
         cost = self._memory.checkpoint()
+        now = self._now()
         active = {name: one for name, one in self._attributions.items() if one.active}
-        if active and self._now() >= self._next:
-            self._next = self._now() + self._spacing
+        if active and now >= self._next and self._room() > ROOMY * self._longest:
             for process, attribution in active.items():
                 self._look(process, attribution)
+            self._longest = max(self._longest, self._now() - now)
+            self._next = self._now() + self._spacing
         return cost
 
     def calibrate(self, run_empty: Callable[[], None]) -> Sequence[OwnSlope]:

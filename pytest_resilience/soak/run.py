@@ -210,7 +210,12 @@ def sampler_of(
         calibration_seconds=min(LONGEST_CALIBRATION, CALIBRATION_SHARE * duration),
     )
     attributing = Attributing(
-        sampler, world.processes, link.send, lambda: clock.now() - origin, duration * SPACING_SHARE
+        sampler,
+        world.processes,
+        link.send,
+        now=lambda: clock.now() - origin,
+        room=lambda: runner.room,
+        spacing=duration * SPACING_SHARE,
     )
     runner.memory = attributing
     return sampler

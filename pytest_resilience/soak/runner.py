@@ -136,6 +136,11 @@ class Runner:
     def failures_outside(self) -> int:
         return self._telemetry.failures_outside
 
+    @property
+    def room(self) -> float:
+        """The seconds until memory must be read; until then the tests may wait for something else."""
+        return self._checkpoints.room(self._now())
+
     def owner(self, test: str, started: float, ended: float) -> str:
         """Return the event to which a failure of a test in that time belongs, or an empty string."""
         return self._windows.owner(started, ended, self._survived.get(test, ()))
