@@ -141,7 +141,10 @@ def _nouns(culprits: Iterable[Culprit], signal: str) -> str:
 
 def _smallest(findings: Findings, thresholds: Thresholds) -> Rate:
     """Return the bytes per iteration and per hour that would have been found in the heap, or in RSS."""
-    sizes = [findings[name] for name in HEAP if name in findings] or [findings["rss"]]
+    heap = [name for name in HEAP if name in findings]
+    if len(heap) < len(HEAP) and "rss" in findings:
+        heap.append("rss")  # a leak in what was read too seldom would show there only
+    sizes = [findings[name] for name in heap]
     floors = [(_floor(*size, thresholds), size[0].trait.weight) for size in sizes]
     each = [rate * weight for (rate, _), weight in floors if rate is not None]
     hourly = [rate * weight for (_, rate), weight in floors if rate is not None]
