@@ -134,8 +134,8 @@ def main() -> None:
         print(f"{name:10}{samples:8}{cpu / options.seconds:11.3%}{cpu / samples * 1e6:10.0f}µs")
     share = done.checkpoint_seconds / options.seconds
     print(
-        f"longest iteration {done.longest * 1e3:.1f} ms, {alone.longest * 1e3:.1f} ms without us; {done.checkpoints} checkpoints took "
-        f"{done.checkpoint_seconds:.2f} s ({share:.1%} of the time)"
+        f"longest iteration {done.longest * 1e3:.1f} ms, {alone.longest * 1e3:.1f} ms without us; "
+        f"{done.checkpoints} checkpoints took {done.checkpoint_seconds:.2f} s ({share:.1%} of the time)"
     )
 
 
