@@ -41,7 +41,7 @@ class LeakVerdict:
         suspects: what grew and cannot be told from a warm-up or a cycle yet, the most likely culprit first.
         samples: how many the verdict rests on.
         smallest_per_iteration: bytes of the smallest leak that would have been found at 95 %; None without
-            iterations.
+            iterations, and in a run that leaks: its leaks have one each.
         smallest_per_hour: the same in bytes per hour; None with too few samples.
     """
 
@@ -82,12 +82,12 @@ def judge(
     if not findings.keys() & {*HEAP, "rss"}:
         count = len(within(samples, window))
         return LeakVerdict("inconclusive", too_few_line(count), samples=count)
-    smallest = _smallest(findings, thresholds) if floors else (None, None)
     count = max(len(one.points) for one in series.values())
     leaks = _records(findings, {"leak"})
     if leaks:
-        named = [_complete(leak, findings, thresholds if floors else None) for leak in leaks]
-        return _leak(named, findings, count, smallest, culprits)
+        complete = [_complete(leak, findings, thresholds) for leak in leaks] if floors else leaks
+        return _leak(complete, findings, count, culprits)
+    smallest = _smallest(findings, thresholds) if floors else (None, None)
     suspects = _records(findings, {"late", "sawtooth"})
     if suspects:
         line = suspect_line(*findings[suspects[0].signal])
@@ -111,13 +111,11 @@ def _find(series: Series, thresholds: Thresholds) -> tuple[Series, Finding]:
     return series, finding
 
 
-def _leak(
-    leaks: Sequence[Leak], findings: Findings, count: int, smallest: Rate, culprits: Iterable[Culprit]
-) -> LeakVerdict:
+def _leak(leaks: Sequence[Leak], findings: Findings, count: int, culprits: Iterable[Culprit]) -> LeakVerdict:
     held = held_by(leaks, culprits)
     named = tuple(replace(leak, culprits=_nouns(held, leak.signal)) for leak in leaks)
     line = leak_line(named[0], _in_bytes(named[0], findings))
-    return LeakVerdict("leak", line, named, (), count, *smallest, culprits=held)
+    return LeakVerdict("leak", line, named, (), count, culprits=held)
 
 
 def held_by(leaks: Sequence[Leak], culprits: Iterable[Culprit]) -> tuple[Culprit, ...]:
@@ -141,7 +139,10 @@ def _nouns(culprits: Iterable[Culprit], signal: str) -> str:
 
 def _smallest(findings: Findings, thresholds: Thresholds) -> Rate:
     """Return the bytes per iteration and per hour that would have been found in the heap, or in RSS."""
-    sizes = [findings[name] for name in HEAP if name in findings] or [findings["rss"]]
+    heap = [name for name in HEAP if name in findings]
+    if len(heap) < len(HEAP) and "rss" in findings:
+        heap.append("rss")  # a leak in what was read too seldom would show there only
+    sizes = [findings[name] for name in heap]
     floors = [(_floor(*size, thresholds), size[0].trait.weight) for size in sizes]
     each = [rate * weight for (rate, _), weight in floors if rate is not None]
     hourly = [rate * weight for (_, rate), weight in floors if rate is not None]
@@ -159,10 +160,8 @@ def _floor(series: Series, finding: Finding, thresholds: Thresholds) -> Rate:
     return smallest if series.iterates else None, series.per_hour(smallest, begins)
 
 
-def _complete(leak: Leak, findings: Findings, thresholds: Thresholds | None) -> Leak:
+def _complete(leak: Leak, findings: Findings, thresholds: Thresholds) -> Leak:
     """Add to a leak the smallest one of its signal that would have been found."""
-    if thresholds is None:
-        return leak
     each, hourly = _floor(*findings[leak.signal], thresholds)
     return replace(leak, floor_per_iteration=each, floor_per_hour=hourly)
 

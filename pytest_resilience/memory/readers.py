@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TypeAlias
 
 from pytest_resilience.memory.paced import Paced
@@ -10,10 +11,20 @@ from pytest_resilience.memory.signals import Signals, Whole
 
 Counts: TypeAlias = Mapping[str, int | None]
 
-SHARE_PER_SIGNAL = 0.0005
-"""Of one core, that reading one signal may cost; ten signals and the thread itself stay below a hundredth."""
+HEAP_SHARE, COUNT_SHARE, RARE_SHARE = 0.0005, 0.0002, 0.0001
+"""Of one core, that reading one signal may cost: with the thread itself they stay below half a hundredth."""
 
-PACED = ("malloc_used", "blocks", "fds", "threads", "children", "children_pss", "cgroup_used")
+SHARES: Mapping[str, float] = MappingProxyType(
+    {
+        "malloc_used": HEAP_SHARE,
+        "blocks": HEAP_SHARE,
+        "fds": COUNT_SHARE,
+        "threads": COUNT_SHARE,
+        "children": COUNT_SHARE,
+        "children_pss": RARE_SHARE,
+        "cgroup_used": RARE_SHARE,
+    }
+)
 
 
 class OwnReader:
@@ -21,9 +32,9 @@ class OwnReader:
 
     def __init__(self, signals: Signals) -> None:
         self._signals = signals
-        self._paced = [(name, Paced[int](getattr(signals, name), SHARE_PER_SIGNAL)) for name in PACED]
-        self._whole = Paced(signals.whole, SHARE_PER_SIGNAL)
-        self._system = Paced(signals.system_percent, SHARE_PER_SIGNAL)
+        self._paced = [(name, Paced[int](getattr(signals, name), share)) for name, share in SHARES.items()]
+        self._whole = Paced(signals.whole, RARE_SHARE)
+        self._system = Paced(signals.system_percent, COUNT_SHARE)
 
     def sample(self, now: float) -> Counts:
         """Return what is due `now` (seconds)."""
@@ -33,7 +44,7 @@ class OwnReader:
     def checkpoint(self, now: float) -> Counts:
         """Return every signal, containers too; USS and PSS only if they are due."""
         signals = self._signals
-        counts = {name: getattr(signals, name)() for name in PACED}
+        counts = {name: getattr(signals, name)() for name in SHARES}
         objects = {"gc_objects": signals.gc_objects(), "uncollectable": signals.uncollectable()}
         return {**counts, **objects, **self._sizes(), **_parts(self._whole.read(now))}
 
@@ -70,7 +81,7 @@ class OutsideReader:
     ) -> None:
         self.name = watched.name
         self._target, self._complain = watched, complain
-        self._find = Paced(self._look, SHARE_PER_SIGNAL)
+        self._find = Paced(self._look, COUNT_SHARE)
         self._complained = False
         self._open = open_process
         self._signals: OutsideSignals | None = None
@@ -104,9 +115,9 @@ class OutsideReader:
         pid = self._find.read(now)
         if pid is not None and pid != self.pid:
             self._signals = signals = self._open(pid)
-            self._counts = Paced(signals.counts, SHARE_PER_SIGNAL)
-            self._children = Paced(signals.children_pss, SHARE_PER_SIGNAL)
-            self._whole = Paced(signals.whole, SHARE_PER_SIGNAL)
+            self._counts = Paced(signals.counts, HEAP_SHARE)
+            self._children = Paced(signals.children_pss, HEAP_SHARE)
+            self._whole = Paced(signals.whole, RARE_SHARE)
 
     def _look(self) -> int | None:
         try:

@@ -56,12 +56,22 @@ def growths(data: RunData) -> dict[str, Growth]:
 
 
 def leak_verdicts(data: RunData) -> dict[Source, LeakVerdict]:
-    """Let the leak detector judge the memory soak in each process, or what one process looped of it."""
+    """Let the leak detector judge the memory soak in each process, or what one process looped of it.
+
+    The smallest leaks that would have been found are left out: they take time, see `complete_verdict`.
+    """
     window = memory_stretch(data).memory
-    return {source: _judge(data, source, samples, window) for source, samples in _samples(data).items()}
+    return {source: _judge(data, source, rows, window, False) for source, rows in _samples(data).items()}
 
 
-def _judge(data: RunData, source: Source, samples: list[Sample], window: Window | None) -> LeakVerdict:
+def complete_verdict(data: RunData, source: Source) -> LeakVerdict:
+    """Return the verdict on one process with the smallest leaks that would have been found."""
+    return _judge(data, source, _samples(data)[source], memory_stretch(data).memory, True)
+
+
+def _judge(
+    data: RunData, source: Source, samples: list[Sample], window: Window | None, floors: bool
+) -> LeakVerdict:
     worker, process = source
     itself = process == ITSELF
     return judge(
@@ -72,15 +82,17 @@ def _judge(data: RunData, source: Source, samples: list[Sample], window: Window 
         },
         culprits=[one for one in data.culprits if (one.worker, one.process) == source],
         readings=[one for one in data.readings if itself and one.worker == worker],
+        floors=floors,
     )
 
 
 def leaks(data: RunData) -> list[Leak]:
     """Return what leaks, by worker and process."""
     return [
-        replace(leak, worker=worker)
-        for (worker, _), verdict in leak_verdicts(data).items()
-        for leak in verdict.leaks
+        replace(leak, worker=source[0])
+        for source, verdict in leak_verdicts(data).items()
+        if verdict.leaks
+        for leak in complete_verdict(data, source).leaks
     ]
 
 
@@ -127,11 +139,8 @@ def memory_leak_detected(data: RunData) -> Evidence:
     if decisive:
         source = decisive[0]
         return Missing(f"{_heading(source)}{verdicts[source].line}")
-    return known(
-        False,
-        f"{_heading(clean[0])}{verdicts[clean[0]].line}",
-        "; ".join(filter(None, (part, _beside(clean)))),
-    )
+    line = complete_verdict(data, clean[0]).line
+    return known(False, f"{_heading(clean[0])}{line}", "; ".join(filter(None, (part, _beside(clean)))))
 
 
 def _heading(source: Source) -> str:
