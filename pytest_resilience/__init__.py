@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_resilience.chaos.triggers import share as share
     from pytest_resilience.chaos.triggers import window as window
     from pytest_resilience.errors import ResilienceError as ResilienceError
+    from pytest_resilience.memory.loop_sampler import MemorySampler as MemorySampler
     from pytest_resilience.services import Service as Service
 
 _HOMES = {
@@ -32,6 +33,7 @@ _HOMES = {
     "CustomScenario": "chaos.scenario",
     "FaultPlan": "chaos.fault_plans",
     "Injection": "chaos.injection",
+    "MemorySampler": "memory.loop_sampler",
     "ResilienceError": "errors",
     "Service": "services",
     "every": "chaos.triggers",
@@ -52,6 +54,7 @@ __all__ = [
     "CustomScenario",
     "FaultPlan",
     "Injection",
+    "MemorySampler",
     "ResilienceError",
     "Service",
     "__version__",

@@ -10,6 +10,7 @@ import pytest
 from pytest_resilience.plugin import hookspecs
 from pytest_resilience.plugin.fixtures import (
     chaos,
+    memory_sampler,
     resilience_breakers,
     resilience_disk,
     resilience_processes,
@@ -23,6 +24,7 @@ from pytest_resilience.plugin.options import SETTINGS, add_options, read_setting
 
 __all__ = [
     "chaos",
+    "memory_sampler",
     "resilience_breakers",
     "resilience_disk",
     "resilience_processes",

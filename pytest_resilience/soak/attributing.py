@@ -10,6 +10,7 @@ from pytest_resilience.memory.processes import WatchedProcess
 from pytest_resilience.memory.records import ATTRIBUTION, ITSELF, Culprit, Observer, OwnSlope
 from pytest_resilience.memory.suspicion import Suspect
 from pytest_resilience.soak.calibration import Memory
+from pytest_resilience.soak.checkpoints import SHARE, Checkpoints
 
 FIRST_LOOK_SECONDS = 0.2
 ROOMY = 1.5
@@ -19,15 +20,16 @@ ROOMY = 1.5
 class Attributing:
     """Stands in for the sampler where the runner reads memory between two iterations.
 
-    `suspect` may be called on any thread. What looking costs counts as no checkpoint: it ends by itself.
+    `suspect` may be called on any thread. While somebody is sought checkpoints come as often as the looks:
+    both end by themselves.
 
     Args:
         memory: the sampler.
         processes: those that are watched; of them only what is open and running can be named.
         keep: takes the culprits, and in the end what looking has cost.
         now: the run's time in seconds.
-        room: the seconds that a look may take at most.
-        spacing: the least time between two looks, so that something can grow.
+        checkpoints: when the runner takes them.
+        spacing: the seconds between two looks, so that something can grow.
     """
 
     def __init__(
@@ -36,11 +38,11 @@ class Attributing:
         processes: Iterable[WatchedProcess],
         keep: Callable[[Culprit | Observer], None],
         now: Callable[[], float],
-        room: Callable[[], float],
+        checkpoints: Checkpoints,
         spacing: float,
         own: Attribution | None = None,
     ) -> None:
-        self._room, self._spacing = room, spacing
+        self._checkpoints, self._spacing = checkpoints, spacing
         self._next, self._longest = 0.0, FIRST_LOOK_SECONDS
         self._memory, self._keep, self._now = memory, keep, now
         self._attributions: Mapping[str, Attribution] = {
@@ -54,18 +56,21 @@ class Attributing:
         attribution = self._attributions.get(found.leak.process)
         if attribution is not None:
             attribution.suspect(found.leak.signal)
+            self._checkpoints.ask(self._now())
 
     def checkpoint(self) -> float:
-        """Let the sampler read everything, then look; return what the reading cost, in seconds."""
-        cost = self._memory.checkpoint()
-        now = self._now()
-        active = {name: one for name, one in self._attributions.items() if one.active}
-        if active and now >= self._next and self._room() > ROOMY * self._longest:
-            for process, attribution in active.items():
+        """Let the sampler read everything, then look; return what the reading may cost the next one."""
+        cost, now = self._memory.checkpoint(), self._now()
+        if now >= self._next and self._checkpoints.room(now) > ROOMY * self._longest:
+            for process, attribution in self._active.items():
                 self._look(process, attribution)
             self._longest = max(self._longest, self._now() - now)
             self._next = self._now() + self._spacing
-        return cost
+        return min(cost, SHARE * self._spacing) if self._active else cost
+
+    @property
+    def _active(self) -> Mapping[str, Attribution]:
+        return {name: one for name, one in self._attributions.items() if one.active}
 
     def calibrate(self, run_empty: Callable[[], None]) -> Sequence[OwnSlope]:
         """Let the sampler measure what an empty iteration leaves."""

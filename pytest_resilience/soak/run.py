@@ -214,7 +214,7 @@ def sampler_of(
         world.processes,
         link.send,
         now=lambda: clock.now() - origin,
-        room=lambda: runner.room,
+        checkpoints=runner.checkpoints,
         spacing=duration * SPACING_SHARE,
     )
     runner.memory = attributing

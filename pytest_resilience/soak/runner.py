@@ -111,7 +111,7 @@ class Runner:
         self._recovering: dict[str, RecoveryWatch] = {}
         self._overlapped: set[str] = set()
         self._task: Message | None = None
-        self._checkpoints = Checkpoints()
+        self.checkpoints = Checkpoints()
         self._next_flush = self._longest_round = self._longest_calm_round = 0.0
         self._completed_rounds = 0
         if past:
@@ -135,11 +135,6 @@ class Runner:
     @property
     def failures_outside(self) -> int:
         return self._telemetry.failures_outside
-
-    @property
-    def room(self) -> float:
-        """The seconds until memory must be read; until then the tests may wait for something else."""
-        return self._checkpoints.room(self._now())
 
     def owner(self, test: str, started: float, ended: float) -> str:
         """Return the event to which a failure of a test in that time belongs, or an empty string."""
@@ -288,7 +283,7 @@ class Runner:
         now = self._now()
         if self._task is not None:
             self._run_task()
-        if now >= self._checkpoints.next:
+        if now >= self.checkpoints.next:
             self._checkpoint()
         if now >= self._next_flush:
             self.flush()
@@ -326,7 +321,7 @@ class Runner:
 
     def _checkpoint(self) -> None:
         cost = self.memory.checkpoint() if self.memory else 0.0
-        self._checkpoints.taken(self._now(), cost)
+        self.checkpoints.taken(self._now(), cost)
 
     def _run_task(self) -> None:
         task, self._task = self._task, None
@@ -346,7 +341,7 @@ class Runner:
     def _obey(self, command: Message) -> None:
         match command:
             case messages.EnterPhase(phase):
-                self._checkpoints.plan(self._now(), command.checkpoint_seconds, command.due)
+                self.checkpoints.plan(self._now(), command.checkpoint_seconds, command.due)
                 self._phase = phase
             case messages.WatchSeams(active):
                 self._watch_seams(active)
