@@ -46,9 +46,9 @@ OWN = "pytest_resilience."
 
 @dataclass(frozen=True)
 class Views:
-    """How attribution sees the process; each may be replaced."""
+    """How attribution sees the process; each may be replaced. `census` is None where the heap is not ours."""
 
-    census: Callable[[], Census] = take_census
+    census: Callable[[], Census] | None = take_census
     objects: Callable[[], list[Any]] = gc.get_objects
     holder: Callable[[object, Iterable[object]], Holder] = lambda one, ignored: find_holder(
         one, ignored=ignored
@@ -111,7 +111,7 @@ class Attribution:
     @property
     def _watched(self) -> Sequence[str]:
         """What is looked at: the heap once for all its signals."""
-        heap = [signal for signal in self._signals if signal in HEAP_SIGNALS][:1]
+        heap = [signal for signal in self._signals if signal in HEAP_SIGNALS and self._views.census][:1]
         return [*heap, *(signal for signal in self._signals if signal in self._views.handles)]
 
     def look(self) -> tuple[Culprit, ...]:
@@ -131,6 +131,7 @@ class Attribution:
         if signal not in HEAP_SIGNALS:
             self._listings.setdefault(signal, []).append(self._views.handles[signal]())
             return
+        assert self._views.census is not None  # or the signal would not be watched
         if not self._censuses:
             self._views.thaw()
         self._sizes.append(self._views.heap_bytes())

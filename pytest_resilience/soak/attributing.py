@@ -47,7 +47,7 @@ class Attributing:
         self._memory, self._keep, self._now = memory, keep, now
         self._attributions: Mapping[str, Attribution] = {
             ITSELF: own or Attribution(),
-            **{one.name: Attribution(Views(handles=_handles_of(one))) for one in processes},
+            **{one.name: Attribution(Views(census=None, handles=_handles_of(one))) for one in processes},
         }
         self._kept: dict[str, tuple[Culprit, ...]] = {}
 

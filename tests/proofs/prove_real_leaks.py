@@ -139,7 +139,7 @@ class Package:
 
 
 PACKAGES = (
-    Package("aiohttp", "3.10.10", "3.10.11", AIOHTTP, "aiohttp.web_app._cached_build_middleware"),
+    Package("aiohttp", "3.10.10", "3.10.11", AIOHTTP, "aiohttp.web_app._build_middlewares"),
     Package("asgiref", "3.2.7", "3.2.8", ASGIREF, "_context_refs"),
     Package("flake8", "4.0.1", "5.0.4", FLAKE8, "flake8.style_guide.StyleGuideManager.style_guide_for"),
     Package("multidict", "6.6.3", "6.6.4", MULTIDICT, "test_package.py"),
