@@ -60,7 +60,7 @@ def test_growth_below_the_signals_own_floor_is_never_claimed() -> None:
     """Without noise the floor of the signal decides."""
     smallest = smallest_slope(run(still, 1), FLOOR, DEFAULTS)
     assert smallest is not None
-    assert FLOOR <= smallest * 40 * COUNT <= 2.5 * FLOOR
+    assert FLOOR <= smallest * 40 * COUNT <= 2 * FLOOR
 
 
 def test_more_noise_hides_more() -> None:

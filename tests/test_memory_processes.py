@@ -89,7 +89,7 @@ class OutsideReaderOf:
 
     def __init__(self, target: int | Callable[[], int | None]) -> None:
         self.complaints: list[str] = []
-        self.reader = OutsideReader(WatchedProcess("server", target), self.complaints.append)  # type: ignore[arg-type]
+        self.reader = OutsideReader(WatchedProcess("server", target), self.complaints.append)
         self._now = 0.0
 
     def sample(self) -> Mapping[str, int | None] | None:
@@ -193,7 +193,7 @@ def test_a_restart_is_no_leak_and_what_came_before_does_not_count() -> None:
 
 
 def test_reading_a_process_is_cheap() -> None:
-    """A hundred samples of a process cost less than a tenth of a second of processor time, all signals told."""
+    """A hundred samples of a process cost less than a tenth of a second of processor time."""
     with running(WAITING) as process:
         reader = OutsideReader(WatchedProcess("server", process), lambda text: None)
         began = time.thread_time()

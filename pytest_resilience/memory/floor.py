@@ -2,7 +2,7 @@
 
 The noise is what a series has above its own lower envelope. Stretches of it are redrawn (a moving block
 bootstrap), as if the run had been repeated twenty times; a leak counts as found at 95 % if it is found in all
-but one of them. As one run is only one draw of its noise, what is told is half as much again.
+but one of them. As one run is only one draw of its noise, what noise adds is told twice.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +16,8 @@ Heights: TypeAlias = Sequence[float]
 
 REPEATS = 20
 MISSES = 1
-MARGIN = 1.5
-STRETCHES = 24
+MARGIN = 2.0
+STRETCHES = 6
 BASE_BLOCKS = 16
 MOST_POINTS = 480
 DOUBLINGS = 40
@@ -49,7 +49,10 @@ def smallest_slope(points: Sequence[Point], floor: float, thresholds: Thresholds
         return True
 
     least = _least(found, floor / span)
-    return None if least is None else MARGIN * least
+    if least is None:
+        return None
+    quiet = floor / span / (1 - WARM_UP)
+    return least + (MARGIN - 1) * max(0.0, least - quiet)
 
 
 def _least(found: Callable[[float], bool], start: float) -> float | None:
