@@ -1,10 +1,12 @@
 """The smallest leak that a run would have found: leaks are laid over its own noise, and the vote is asked.
 
-The noise is what a series has above its own lower envelope. It is shifted along the series, twenty ways, as
-if the run had been repeated; a leak counts as found at 95 % if it is found in all but one of them.
+The noise is what a series has above its own lower envelope. Stretches of it are redrawn (a moving block
+bootstrap), as if the run had been repeated twenty times; a leak counts as found at 95 % if it is found in all
+but one of them. As one run is only one draw of its noise, what noise adds is told two and a half times.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from random import Random
 from typing import TypeAlias
 
 from pytest_resilience.memory.trend import Point, envelope
@@ -14,6 +16,8 @@ Heights: TypeAlias = Sequence[float]
 
 REPEATS = 20
 MISSES = 1
+MARGIN = 2.5
+STRETCHES = 6
 BASE_BLOCKS = 16
 MOST_POINTS = 480
 DOUBLINGS = 40
@@ -44,7 +48,11 @@ def smallest_slope(points: Sequence[Point], floor: float, thresholds: Thresholds
                 return False
         return True
 
-    return _least(found, floor / span)
+    least = _least(found, floor / span)
+    if least is None:
+        return None
+    quiet = floor / span / (1 - WARM_UP)
+    return least + (MARGIN - 1) * max(0.0, least - quiet)
 
 
 def _least(found: Callable[[float], bool], start: float) -> float | None:
@@ -65,15 +73,17 @@ def _least(found: Callable[[float], bool], start: float) -> float | None:
 
 
 def _repeats(points: Sequence[Point]) -> Iterator[Heights]:
-    """Yield the series as other runs might have had it: the same course, with the noise elsewhere."""
-    base = _course(points)
+    """Yield the series as other runs might have had it: the same course, with stretches of noise redrawn."""
+    base, draw = _course(points), Random(0)
     noise = [y - low for (_, y), low in zip(points, base, strict=True)]
     cut = int(len(points) * WARM_UP)
-    moving = noise[cut:]
-    for repeat in range(REPEATS):
-        by = repeat * len(moving) // REPEATS
-        shifted = [*noise[:cut], *moving[by:], *moving[:by]]
-        yield [low + over for low, over in zip(base, shifted, strict=True)]
+    stretch = max(1, (len(points) - cut) // STRETCHES)
+    for _ in range(REPEATS):
+        other = noise[:cut]
+        while len(other) < len(noise):
+            start = draw.randrange(cut, len(noise) - stretch + 1)
+            other += noise[start : start + stretch]
+        yield [low + over for low, over in zip(base, other, strict=False)]
 
 
 def _course(points: Sequence[Point]) -> Heights:

@@ -1,6 +1,7 @@
 """What looks like a leak while the run goes on: said as a suspicion, because only the end of a run can tell.
 
-The samples are kept in arrays of a fixed size; when these are full, every second sample is dropped.
+The samples are kept in arrays of a fixed size; when these are full, every second sample is dropped, and of
+those to come too.
 """
 
 import time
@@ -31,6 +32,36 @@ class Suspect:
         return f"suspect: {self.leak.signal}{whose} keeps growing; the verdict comes at the end"
 
 
+class Thinned:
+    """Samples of one process at an even distance: the longer the phase, the fewer of them are kept."""
+
+    def __init__(self) -> None:
+        self._columns = Columns(CAPACITY)
+        self._stride, self._skipped = 1, 0
+
+    def add(self, sample: Sample) -> None:
+        self._skipped += 1
+        if self._skipped < self._stride:
+            return
+        self._skipped = 0
+        if self._columns.full:
+            self._columns.halve()
+            self._stride *= 2
+        self._columns.append(
+            sample.at,
+            sample.phase,
+            sample.iteration,
+            {name: getattr(sample, name) for name in COUNTS},
+            checkpoint=sample.checkpoint,
+            process=sample.process,
+            pid=sample.pid,
+        )
+
+    def samples(self) -> list[Sample]:
+        """Return what is kept."""
+        return self._columns.samples()
+
+
 class Suspicion:
     """Judges what it has seen of the phase that is under way, now and then, on the sampler's thread.
 
@@ -49,7 +80,7 @@ class Suspicion:
         self._is_judged, self._tell, self._cpu = is_judged, tell, cpu
         self._own: Mapping[str, float] = {}
         self._phase = ""
-        self._seen: dict[str, Columns] = {}
+        self._seen: dict[str, Thinned] = {}
         self._paced: dict[str, Paced[LeakVerdict]] = {}
         self._told: set[tuple[str, str]] = set()
 
@@ -70,23 +101,11 @@ class Suspicion:
 
     def _keep(self, sample: Sample) -> None:
         if sample.process not in self._seen:
-            self._seen[sample.process] = seen = Columns(CAPACITY)
+            self._seen[sample.process] = seen = Thinned()
             self._paced[sample.process] = Paced(lambda: self._judge(seen), SHARE, self._cpu)
-        seen = self._seen[sample.process]
-        if seen.full:
-            seen.halve()
-        counts = {name: getattr(sample, name) for name in COUNTS}
-        seen.append(
-            sample.at,
-            sample.phase,
-            sample.iteration,
-            counts,
-            checkpoint=sample.checkpoint,
-            process=sample.process,
-            pid=sample.pid,
-        )
+        self._seen[sample.process].add(sample)
 
-    def _judge(self, seen: Columns) -> LeakVerdict:
+    def _judge(self, seen: Thinned) -> LeakVerdict:
         return judge(seen.samples(), own_slope=self._own, floors=False)
 
     def _look(self, process: str, at: float) -> None:

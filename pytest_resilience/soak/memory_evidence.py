@@ -1,6 +1,6 @@
 """What the samples of a run say about memory, and what the watching itself cost."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from typing import TypeAlias
@@ -131,8 +131,7 @@ def memory_leak_detected(data: RunData) -> Evidence:
     """
     verdicts, part = leak_verdicts(data), memory_stretch(data).part
     if found := {source: one for source, one in verdicts.items() if one.verdict == "leak"}:
-        findings = [_leak(source, verdict, part) for source, verdict in found.items()]
-        return replace(findings[0], others=tuple(findings[1:]))
+        return _leak(found, part)
     clean = [source for source, one in verdicts.items() if one.verdict == "clean"]
     open_ones = [source for source in verdicts if source not in clean]
     decisive = [one for one in open_ones if _was_there(data, one[0])] or ([] if clean else open_ones)
@@ -140,7 +139,7 @@ def memory_leak_detected(data: RunData) -> Evidence:
         source = decisive[0]
         return Missing(f"{_heading(source)}{verdicts[source].line}")
     line = complete_verdict(data, clean[0]).line
-    return known(False, f"{_heading(clean[0])}{line}", "; ".join(filter(None, (part, _beside(clean)))))
+    return known(False, f"{_heading(clean[0])}{line}{_beside(clean)}", part)
 
 
 def _heading(source: Source) -> str:
@@ -152,12 +151,14 @@ def _heading(source: Source) -> str:
 def _beside(clean: Sequence[Source]) -> str:
     """Name the watched processes that are clean too."""
     others = sorted({process for _, process in clean if process != ITSELF})
-    return f"clean too: {', '.join(others)}" if others else ""
+    return f" Clean too: {', '.join(others)}." if others else ""
 
 
-def _leak(source: Source, verdict: LeakVerdict, part: str) -> Finding:
-    advice = " ".join(filter(None, dict.fromkeys([part, *(leak.recommendation for leak in verdict.leaks)])))
-    return known(True, f"{_heading(source)}{verdict.line}", advice)
+def _leak(found: Mapping[Source, LeakVerdict], part: str) -> Finding:
+    """Name what leaks, process by process, and say where to look."""
+    leaks = (leak for verdict in found.values() for leak in verdict.leaks)
+    advice = " ".join(filter(None, dict.fromkeys([part, *(leak.recommendation for leak in leaks)])))
+    return known(True, "; ".join(f"{_heading(source)}{one.line}" for source, one in found.items()), advice)
 
 
 def _was_there(data: RunData, name: str) -> bool:

@@ -114,9 +114,8 @@ def leave_one_out(traces: Sequence[Trace]) -> None:
         flagged, missed = flagged + wrong, missed + lost
         chosen[thresholds] += 1
         labels = Counter("leak" if trace.leaks else "clean" for trace in left_out)
-        print(
-            f"| {workload} | {_counts(labels.elements())} | {_counts(verdict_on(one, thresholds) for one in left_out)} |"
-        )
+        verdicts = _counts(verdict_on(trace, thresholds) for trace in left_out)
+        print(f"| {workload} | {_counts(labels.elements())} | {verdicts} |")
     print(
         f"\nleave-one-workload-out: {flagged} clean flagged, {missed} leaks not found; chosen, and how often:"
     )
