@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from pytest_resilience.memory.allocations import Allocations
 from pytest_resilience.memory.census import Census, only_growing, take_census
 from pytest_resilience.memory.edges import MACHINERY
 from pytest_resilience.memory.handles import (
@@ -32,6 +33,7 @@ from pytest_resilience.memory.holders import (
 from pytest_resilience.memory.patterns import BLOCK_BYTES
 from pytest_resilience.memory.records import Culprit
 from pytest_resilience.memory.suspects import Suspect, suspects
+from pytest_resilience.memory.traced import Line
 
 HEAP_SIGNALS = ("malloc_used", "blocks", "gc_objects", "rss")
 MOST_LOOKS = 6
@@ -41,6 +43,7 @@ MOST_CULPRITS = 3
 LEAST_SHARE = 0.05
 """Of the growth of the heap that somebody must hold to be named."""
 
+ALLOCATED = "memory allocated at"
 OWN = "pytest_resilience."
 
 
@@ -85,10 +88,17 @@ class Attribution:
 
     Args:
         views: how the process is seen.
+        allocations: traces which lines allocate what stays, between the first looks at the heap.
         clock: seconds; attribution ends after MOST_SECONDS of looking.
     """
 
-    def __init__(self, views: Views | None = None, clock: Callable[[], float] = time.thread_time) -> None:
+    def __init__(
+        self,
+        views: Views | None = None,
+        clock: Callable[[], float] = time.thread_time,
+        allocations: Allocations | None = None,
+    ) -> None:
+        self._allocations, self._lines = allocations, tuple[Line, ...]()
         self.seconds = 0.0
         self.culprits: tuple[Culprit, ...] = ()
         self._views, self._clock = views or Views(), clock
@@ -102,6 +112,11 @@ class Attribution:
         """Look for the culprits of a signal from the next checkpoint on."""
         if signal not in self._signals:
             self._signals = (*self._signals, signal)
+
+    def close(self) -> None:
+        """Stop what still traces."""
+        if self._allocations:
+            self._allocations.stop()
 
     @property
     def active(self) -> bool:
@@ -134,17 +149,35 @@ class Attribution:
         assert self._views.census is not None  # or the signal would not be watched
         if not self._censuses:
             self._views.thaw()
+        self._trace()
         self._sizes.append(self._views.heap_bytes())
         self._censuses = only_growing([*self._censuses, self._views.census()])
+
+    def _trace(self) -> None:
+        """Trace allocations from the first look to the third."""
+        if self._allocations is None:
+            return
+        if not self._censuses and not self._allocations.start():
+            self._allocations = None
+        elif len(self._censuses) == FEWEST_LOOKS - 1:
+            self._lines = self._allocations.stop()
 
     def _name(self, signal: str) -> list[Culprit]:
         if self._looks[signal] < FEWEST_LOOKS:
             return []
         if signal in HEAP_SIGNALS:
-            return self._holders(signal)
+            holders = self._holders(signal)
+            return [*holders, *self._allocated(signal, len(holders))]
         kind, unit = KINDS[signal]
         grown = growing_handles(self._listings[signal])[:MOST_CULPRITS]
         return [Culprit(signal, kind, one.name, one.grew, unit, rank=rank) for rank, one in enumerate(grown)]
+
+    def _allocated(self, signal: str, rank: int) -> list[Culprit]:
+        """Name the lines: first if nobody is known to hold what they allocated."""
+        return [
+            Culprit(signal, "line", f"{ALLOCATED} {line.place}", line.size, "bytes", rank=rank + place)
+            for place, line in enumerate(self._lines)
+        ]
 
     def _holders(self, signal: str) -> list[Culprit]:
         """Name those who grew most and who holds them; nobody if all of them together explain too little."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from pytest_resilience.memory.allocations import Allocations, available
 from pytest_resilience.memory.attribute import Attribution, Views
 from pytest_resilience.memory.handles import child_processes, open_descriptors, threads_of
 from pytest_resilience.memory.processes import WatchedProcess
@@ -46,7 +47,7 @@ class Attributing:
         self._next, self._longest = 0.0, FIRST_LOOK_SECONDS
         self._memory, self._keep, self._now = memory, keep, now
         self._attributions: Mapping[str, Attribution] = {
-            ITSELF: own or Attribution(),
+            ITSELF: own or Attribution(allocations=Allocations() if available() else None),
             **{one.name: Attribution(Views(census=None, handles=_handles_of(one))) for one in processes},
         }
         self._kept: dict[str, tuple[Culprit, ...]] = {}
@@ -71,6 +72,11 @@ class Attributing:
     @property
     def _active(self) -> Mapping[str, Attribution]:
         return {name: one for name, one in self._attributions.items() if one.active}
+
+    def close(self) -> None:
+        """Stop what still traces; call it on the tests' thread."""
+        for attribution in self._attributions.values():
+            attribution.close()
 
     def calibrate(self, run_empty: Callable[[], None]) -> Sequence[OwnSlope]:
         """Let the sampler measure what an empty iteration leaves."""

@@ -131,6 +131,7 @@ class SoakRun(LedRun):
             gc.freeze()  # what start-up made stays: no checkpoint needs to walk it
             if self._sampler:
                 undo.callback(self._sampler.stop)
+                undo.callback(stop_attributing, self._runner)
                 self._sampler.start()
             if self._runner.watchdog:
                 undo.callback(self._runner.watchdog.stop)
@@ -174,6 +175,12 @@ class SoakRun(LedRun):
         if self._sampler:
             yield from self._sampler.observers(self._conductor.now())
         yield from super()._observers()
+
+
+def stop_attributing(runner: Runner) -> None:
+    """End what still looks for culprits, on the tests' thread."""
+    if isinstance(runner.memory, Attributing):
+        runner.memory.close()
 
 
 def sampler_of(

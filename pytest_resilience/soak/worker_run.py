@@ -12,7 +12,7 @@ from pytest_resilience.soak.limits import Limit
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.pacing import Load
 from pytest_resilience.soak.reach import reach
-from pytest_resilience.soak.run import sampler_of
+from pytest_resilience.soak.run import sampler_of, stop_attributing
 from pytest_resilience.soak.runner import Runner, Suite, World
 from pytest_resilience.soak.tasks import soak_tasks
 from pytest_resilience.soak.watchdog import Rescue, Watchdog
@@ -80,6 +80,7 @@ class WorkerRun:
             undo.callback(self._finish, runner)
             if self._sampler:
                 undo.callback(self._sampler.stop)
+                undo.callback(stop_attributing, runner)
                 self._sampler.start()
             if runner.watchdog:
                 undo.callback(runner.watchdog.stop)
