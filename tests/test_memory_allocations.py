@@ -59,13 +59,13 @@ def test_only_one_traces_a_process(tmp_path: Path) -> None:
 
 
 def test_lines_stand_where_nobody_is_known_to_hold_what_leaks() -> None:
-    """From the third look on they are the culprits of a leak of C code, for which no object is found."""
+    """After three looks that name nobody, they are traced for two more: the culprits of a leak of C code."""
     kept: list[object] = []
     sizes = iter(range(0, 10**9, 10**7))
     views = Views(census=Census, objects=list, heap_bytes=lambda: next(sizes), thaw=lambda: None)
     attribution = Attribution(views, allocations=Allocations())
     attribution.suspect("malloc_used")
-    for _ in range(4):
+    for _ in range(6):
         attribution.look()
         allocate(kept, 100)
     first = attribution.culprits[0]
@@ -80,7 +80,10 @@ def test_what_still_traces_is_stopped() -> None:
         Views(census=Census, objects=list, heap_bytes=lambda: 0, thaw=lambda: None), allocations=Allocations()
     )
     attribution.suspect("blocks")
-    attribution.look()
+    for _ in range(3):
+        attribution.look()
+    with pytest.raises(AssertionError):
+        assert Allocations().start()
     attribution.close()
     again = Allocations()
     assert again.start()

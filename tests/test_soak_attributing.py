@@ -163,34 +163,65 @@ def test_calibration_is_left_to_the_sampler() -> None:
 
 
 SERVER = """
-import sys, time
+import json
+
 kept = []
-while True:
-    kept.append(open("/dev/null"))
-    time.sleep(0.01)
+sessions = []
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    kept.append(bytearray(20_000))
+    sessions.append(open("/dev/null"))
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": json.dumps({"price": 1.5}).encode()})
 """
 WATCHING = """
-import subprocess, sys
+import http.client, socket, subprocess, sys, time
 import pytest
 from pytest_resilience import Service
 
 @pytest.fixture(scope="session")
-def resilience_services():
-    with subprocess.Popen([sys.executable, "server.py"]) as server:
-        yield [Service("shop_server", process=server)]
-        server.kill()
+def server():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "server:app", "--port", str(port), "--log-level", "warning"]
+    with subprocess.Popen(command) as process:
+        for _ in range(600):
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except ConnectionError:
+                time.sleep(0.05)
+        yield process, port
+        process.kill()
+
+@pytest.fixture(scope="session")
+def resilience_services(server):
+    return [Service("quote_service", process=server[0])]
+
+@pytest.fixture(scope="session")
+def client(server):
+    connection = http.client.HTTPConnection("127.0.0.1", server[1])
+    yield connection
+    connection.close()
 """
 LEAKING = """
-import threading
+import json
 import pytest
 
 quotes = {}
 
 @pytest.mark.soak
-def test_quote():
+def test_quote(client):
+    client.request("GET", "/")
+    assert json.loads(client.getresponse().read())["price"] == 1.5
     number = len(quotes)
     quotes[number] = {f"price {place}": str(number + place) for place in range(20)}
-    threading.Event().wait(0.001)
 """
 PROJECT = Project(
     ("--soak-duration=30s",),
@@ -201,7 +232,7 @@ PROJECT = Project(
 
 @pytest.fixture(scope="module")
 def soak(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """Soak a suite that leaks, beside a service that leaks descriptors."""
+    """Soak a suite that leaks, and asks a server that leaks too."""
     return run(tmp_path_factory.mktemp("leaking"), PROJECT)
 
 
@@ -213,10 +244,14 @@ def test_the_holder_of_a_leak_is_named(soak: Finished) -> None:
 
 
 def test_a_leak_of_a_watched_process_is_attributed_to_it(soak: Finished) -> None:
-    """Its descriptors, by their target, under the name of the service; our heap is not searched for it."""
-    leaks = {one["signal"]: one for one in soak.report["leaks"] if one["process"] == "shop_server"}
+    """uvicorn serves quotes and leaks: found under the name of the service, by the target of its descriptors.
+
+    Our own heap is not searched for what it holds.
+    """
+    leaks = {one["signal"]: one for one in soak.report["leaks"] if one["process"] == "quote_service"}
     assert leaks["fds"]["culprits"] == "file /dev/null", soak.output
+    assert "rss" in leaks
     assert "held by" not in "".join(one["culprits"] for one in leaks.values())
     row = next(one for one in soak.report["criteria"] if one["criterion"] == "memory_leak_detected")
-    assert "process shop_server: leak: " in row["detail"]
+    assert "process quote_service: leak: " in row["detail"]
     assert "of file /dev/null" in row["detail"]

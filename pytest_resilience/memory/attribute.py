@@ -38,6 +38,7 @@ from pytest_resilience.memory.traced import Line
 HEAP_SIGNALS = ("malloc_used", "blocks", "gc_objects", "rss")
 MOST_LOOKS = 6
 FEWEST_LOOKS = 3
+TRACED_LOOKS = 2
 MOST_SECONDS = 5.0
 MOST_CULPRITS = 3
 LEAST_SHARE = 0.05
@@ -88,7 +89,7 @@ class Attribution:
 
     Args:
         views: how the process is seen.
-        allocations: traces which lines allocate what stays, between the first looks at the heap.
+        allocations: traces which lines allocate what stays, where nobody is known to hold it.
         clock: seconds; attribution ends after MOST_SECONDS of looking.
     """
 
@@ -98,7 +99,8 @@ class Attribution:
         clock: Callable[[], float] = time.thread_time,
         allocations: Allocations | None = None,
     ) -> None:
-        self._allocations, self._lines = allocations, tuple[Line, ...]()
+        self._allocations, self._traced_from = allocations, 0
+        self._lines: tuple[Line, ...] = ()
         self.seconds = 0.0
         self.culprits: tuple[Culprit, ...] = ()
         self._views, self._clock = views or Views(), clock
@@ -149,24 +151,25 @@ class Attribution:
         assert self._views.census is not None  # or the signal would not be watched
         if not self._censuses:
             self._views.thaw()
-        self._trace()
         self._sizes.append(self._views.heap_bytes())
         self._censuses = only_growing([*self._censuses, self._views.census()])
 
-    def _trace(self) -> None:
-        """Trace allocations from the first look to the third."""
+    def _trace(self, looks: int, *, known: bool) -> None:
+        """Where nobody is known to hold what leaks, trace allocations between two later looks."""
         if self._allocations is None:
             return
-        if not self._censuses and not self._allocations.start():
-            self._allocations = None
-        elif len(self._censuses) == FEWEST_LOOKS - 1:
+        if self._allocations.running and looks >= self._traced_from + TRACED_LOOKS:
             self._lines = self._allocations.stop()
+        elif not (known or self._lines or self._allocations.running or looks + TRACED_LOOKS > MOST_LOOKS):
+            self._traced_from = looks
+            self._allocations.start()
 
     def _name(self, signal: str) -> list[Culprit]:
         if self._looks[signal] < FEWEST_LOOKS:
             return []
         if signal in HEAP_SIGNALS:
             holders = self._holders(signal)
+            self._trace(self._looks[signal], known=bool(holders))
             return [*holders, *self._allocated(signal, len(holders))]
         kind, unit = KINDS[signal]
         grown = growing_handles(self._listings[signal])[:MOST_CULPRITS]
