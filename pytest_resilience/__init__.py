@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_resilience.chaos.triggers import share as share
     from pytest_resilience.chaos.triggers import window as window
     from pytest_resilience.errors import ResilienceError as ResilienceError
+    from pytest_resilience.memory.loop_sampler import MemorySampler as MemorySampler
     from pytest_resilience.plugin.breaker_fixtures import BreakerTester as BreakerTester
     from pytest_resilience.plugin.breaker_suite import breaker_suite as breaker_suite
     from pytest_resilience.services import Service as Service
@@ -41,6 +42,7 @@ _HOMES = {
     "ExploreReport": "breakers.explore",
     "FaultPlan": "chaos.fault_plans",
     "Injection": "chaos.injection",
+    "MemorySampler": "memory.loop_sampler",
     "ResilienceError": "errors",
     "Service": "services",
     "breaker_suite": "plugin.breaker_suite",
@@ -66,6 +68,7 @@ __all__ = [
     "ExploreReport",
     "FaultPlan",
     "Injection",
+    "MemorySampler",
     "ResilienceError",
     "Service",
     "__version__",

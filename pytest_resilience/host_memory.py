@@ -35,10 +35,13 @@ class Group:
     def percent(self) -> float | None:
         """Return how full the group is, not counting cache that the kernel can drop; None if unreadable."""
         try:
-            used = int(self.folder.joinpath(self.layout.used).read_text())
-            return 100 * max(0, used - self._cache()) / self.limit
+            return 100 * self.used() / self.limit
         except (OSError, ValueError):
             return None
+
+    def used(self) -> int:
+        """Return the bytes that the group uses, without cache that can be dropped; raise OSError."""
+        return max(0, int(self.folder.joinpath(self.layout.used).read_text()) - self._cache())
 
     def _cache(self) -> int:
         for line in self.folder.joinpath("memory.stat").read_text().splitlines():
@@ -66,6 +69,10 @@ class SystemMemory:
         """Return the share of the tightest limit that is used, from 0 to 100."""
         of_groups = [percent for group in self._groups if (percent := group.percent()) is not None]
         return max([float(psutil.virtual_memory().percent), *of_groups])
+
+    def cgroup_used(self) -> int | None:
+        """Return the bytes that the innermost limited group uses; None without one. Raise OSError."""
+        return self._groups[0].used() if self._groups else None
 
 
 def tightest_limit() -> int:

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_resilience.chaos.host.descriptors import Descriptors
 from pytest_resilience.clock import ManualClock, SystemClock
+from pytest_resilience.memory.procfs import Sizes
 from pytest_resilience.memory.records import Sample
 from pytest_resilience.memory.sampler import Sampler
 from pytest_resilience.memory.signals import Signals, open_signals
@@ -23,10 +24,10 @@ class Opening(Signals):
         self.tries = 0
         self._path = path
 
-    def rss(self) -> int:
+    def sizes(self) -> Sizes:
         self.tries += 1
         os.close(os.open(self._path, os.O_RDONLY))
-        return 50_000_000
+        return Sizes(50_000_000, 90_000_000, 7_000_000)
 
 
 def sampler(received: list[Sample], signals: Signals) -> Sampler:

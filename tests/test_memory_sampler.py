@@ -11,16 +11,17 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from pytest_resilience.clock import Clock, ManualClock, SystemClock
+from pytest_resilience.memory.procfs import Sizes
 from pytest_resilience.memory.records import Sample
 from pytest_resilience.memory.sampler import CAPACITY, Deliver, Sampler, interval_for
-from pytest_resilience.memory.signals import Signals
+from pytest_resilience.memory.signals import Signals, Whole
 
 
 class Constants(Signals):
     """Signals that never change and cost nothing, so that only the sampler's own memory is seen."""
 
-    def rss(self) -> int:
-        return 50_000_000
+    def sizes(self) -> Sizes:
+        return Sizes(50_000_000, 90_000_000, 7_000_000)
 
     def malloc_used(self) -> int:
         return 4_000_000
@@ -39,6 +40,15 @@ class Constants(Signals):
 
     def gc_objects(self) -> int:
         return 10_000
+
+    def children_pss(self) -> int:
+        return 0
+
+    def whole(self) -> Whole:
+        return Whole(41_000_000, 43_000_000)
+
+    def cgroup_used(self) -> None:
+        return None
 
     def system_percent(self) -> float:
         return 41.5
@@ -59,11 +69,11 @@ class Broken(Constants):
         self.failed = threading.Event()
         self._count = itertools.count()
 
-    def rss(self) -> int:
+    def sizes(self) -> Sizes:
         if next(self._count):
             self.failed.set()
             raise RuntimeError("no memory of it")
-        return 1
+        return Sizes(1, 1, 1)
 
 
 def sampler(
@@ -140,6 +150,11 @@ def test_an_ordinary_sample_does_not_count_containers() -> None:
             checkpoint=False,
             iteration=7,
             rss=50_000_000,
+            vms=90_000_000,
+            shared=7_000_000,
+            uss=41_000_000,
+            pss=43_000_000,
+            children_pss=0,
             malloc_used=4_000_000,
             blocks=100_000,
             threads=2,

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_runs import (
     BET,
@@ -336,6 +336,7 @@ def test_the_json_of_a_bad_run() -> None:
 
 
 @given(st.sampled_from([float("nan"), float("inf"), -float("inf")]))
+@settings(deadline=None)
 def test_the_json_has_no_nan(value: float) -> None:
     """A number that JSON does not know is null."""
     report = replace(judged(run_data()), seconds=value)

@@ -88,7 +88,7 @@ def test_a_run_keeps_everything_and_leaves_no_thread(folder: RunFolder) -> None:
     assert sum(tally.iterations for tally in data.tallies) == shop.ran > 20
     assert any(sample.checkpoint for sample in data.samples)
     assert len(data.verdicts) == len(CRITERIA)
-    assert {observer.name for observer in data.observers} == {"sampler", "conductor"}
+    assert {observer.name for observer in data.observers} == {"sampler", "checkpoints", "conductor"}
 
 
 def test_a_criterion_that_may_abort_is_judged_while_the_run_goes_on(folder: RunFolder) -> None:

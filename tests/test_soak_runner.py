@@ -1,6 +1,6 @@
 """The runner alone: order, counters, checkpoints and commands."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -13,6 +13,7 @@ from pytest_resilience.chaos.engine import Chaos
 from pytest_resilience.chaos.records import ChaosEvent, NotRun
 from pytest_resilience.chaos.scenarios import TEN
 from pytest_resilience.chaos.shares import INTENSITIES, Shares
+from pytest_resilience.memory.records import OwnSlope
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.link import Loopback
 from pytest_resilience.soak.messages import Message
@@ -109,6 +110,10 @@ class Memory:
     clock: SharedClock
     cost: float
     read: list[float] = field(default_factory=list)
+
+    def calibrate(self, run_empty: Callable[[], None]) -> Sequence[OwnSlope]:
+        """Measure nothing."""
+        return ()
 
     def checkpoint(self) -> float:
         self.read.append(self.clock.now() - 1000.0)

@@ -2,6 +2,7 @@
 
 import socket
 from contextlib import closing
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,9 @@ from shop.betting import Shop
 from shop.cache import QuoteCache
 from shop.database import BetStore
 from shop.odds import OddsClient
+from shop.slips import slip
+
+STAKES = count(100)
 
 if TYPE_CHECKING:
     from pytest_resilience import BreakerTester
@@ -42,6 +46,13 @@ def test_lost_bet_pays_nothing(shop: Shop, customer: str) -> None:
     assert shop.settle(lost, won=False) == 0
     assert shop.store.open_bets(customer) == 1
     assert other.bet_id != lost.bet_id
+
+
+@pytest.mark.soak
+def test_slip_says_what_a_bet_pays() -> None:
+    """Each time another bet: the cache of slips fills up."""
+    stake = next(STAKES)
+    assert f"pays {stake * 2 / 100:.2f}" in slip("game-7", 2.0, stake)
 
 
 def test_unknown_game_is_refused(shop: Shop) -> None:

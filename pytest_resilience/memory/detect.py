@@ -5,26 +5,28 @@ descriptors, threads and child processes decide; containers are evidence beside 
 where nothing else explains its growth.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from pytest_resilience.memory.patterns import TRAITS, describe_rate, format_small, name_pattern, name_severity
-from pytest_resilience.memory.records import Leak, Sample
-from pytest_resilience.memory.series import NEEDED, Series, Window, read_series, within
+from pytest_resilience.memory.floor import smallest_slope
+from pytest_resilience.memory.patterns import name_pattern, name_severity, trait_of
+from pytest_resilience.memory.records import Culprit, Leak, Reading, Sample
+from pytest_resilience.memory.series import Series, Window, read_gauges, read_series, within
 from pytest_resilience.memory.trend import theil_sen
+from pytest_resilience.memory.verdict_lines import clean_line, leak_line, suspect_line, too_few_line
 from pytest_resilience.memory.vote import DEFAULTS, WARM_UP, Finding, Outcome, Thresholds, decide
-from pytest_resilience.units import format_bytes, format_duration
 
 HEAP = ("malloc_used", "blocks")
-CAUSES = (*HEAP, "fds", "threads", "children")
-EVIDENCE = ("gc_objects",)
+EVIDENCE = ("gc_objects", "uncollectable")
+SIZES = (*HEAP, *EVIDENCE, "rss")
 EXPLAINED = 0.5
-MARGIN = 1.1
 SMALLEST_BLOCK = 16
-NOISE = 4
+PACE_CHANGES = 1.3
+STRICT = Thresholds(votes=4, lasting=0.85)
 
 Findings: TypeAlias = Mapping[str, tuple[Series, Finding]]
+Rate: TypeAlias = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,11 @@ class LeakVerdict:
         verdict: clean, leak or inconclusive.
         line: the verdict with its numbers, in one line.
         leaks: what leaks, the culprit first.
+        culprits: who holds what leaks, as far as attribution found it; those of the first leak come first.
         suspects: what grew and cannot be told from a warm-up or a cycle yet, the most likely culprit first.
         samples: how many the verdict rests on.
-        smallest_per_iteration: bytes of the smallest leak that would show; None without iterations.
+        smallest_per_iteration: bytes of the smallest leak that would have been found at 95 %; None without
+            iterations, and in a run that leaks: its leaks have one each.
         smallest_per_hour: the same in bytes per hour; None with too few samples.
     """
 
@@ -48,6 +52,7 @@ class LeakVerdict:
     samples: int = 0
     smallest_per_iteration: float | None = None
     smallest_per_hour: float | None = None
+    culprits: tuple[Culprit, ...] = ()
 
 
 def judge(
@@ -55,59 +60,119 @@ def judge(
     window: Window | None = None,
     own_slope: Mapping[str, float] | None = None,
     thresholds: Thresholds = DEFAULTS,
+    culprits: Iterable[Culprit] = (),
+    readings: Sequence[Reading] = (),
+    *,
+    floors: bool = True,
 ) -> LeakVerdict:
     """Decide whether the samples of a run show a leak.
 
     Args:
-        samples: in the order of time.
+        samples: of one process, in the order of time; of a watched one only its last incarnation counts.
         window: start and end, in seconds of the run, of the phase to judge; everything if None.
         own_slope: by signal, what the plugin itself adds per iteration; it is subtracted.
         thresholds: what the vote asks for.
+        culprits: what attribution found while the samples were taken; the verdict keeps those of its leaks.
+        readings: of the signals that the user declared.
+        floors: work out the smallest leak that would have been found, which costs some tenths of a second.
     """
-    series = read_series(samples, own_slope or {}, window)
-    findings = {
-        name: (one, decide(one.points, TRAITS[name].floor, thresholds)) for name, one in series.items()
-    }
+    samples = _last_incarnation(samples)
+    series = {**read_series(samples, own_slope or {}, window), **read_gauges(readings, window)}
+    findings = {name: _find(one, thresholds) for name, one in series.items()}
     if not findings.keys() & {*HEAP, "rss"}:
-        return _too_few(len(within(samples, window)))
+        count = len(within(samples, window))
+        return LeakVerdict("inconclusive", too_few_line(count), samples=count)
     count = max(len(one.points) for one in series.values())
-    smallest = _smallest(findings)
     leaks = _records(findings, {"leak"})
-    suspects = () if leaks else _records(findings, {"late", "sawtooth"})
     if leaks:
-        return LeakVerdict("leak", _leak_line(leaks[0], findings), leaks, (), count, *smallest)
+        complete = [_complete(leak, findings, thresholds) for leak in leaks] if floors else leaks
+        return _leak(complete, findings, count, culprits)
+    smallest = _smallest(findings, thresholds) if floors else (None, None)
+    suspects = _records(findings, {"late", "sawtooth"})
     if suspects:
-        line = _suspect_line(*findings[suspects[0].signal])
+        line = suspect_line(*findings[suspects[0].signal])
         return LeakVerdict("inconclusive", line, (), suspects, count, *smallest)
-    return LeakVerdict("clean", _clean_line(count, *smallest), (), (), count, *smallest)
+    return LeakVerdict("clean", clean_line(count, *smallest), (), (), count, *smallest)
 
 
-def _too_few(count: int) -> LeakVerdict:
-    line = f"inconclusive: {count} samples, {NEEDED} are needed; run longer or sample more often."
-    return LeakVerdict("inconclusive", line, samples=count)
+def _last_incarnation(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """Leave out what ran before a watched process was started anew."""
+    return [one for one in samples if one.pid == samples[-1].pid]
 
 
-def _smallest(findings: Findings) -> tuple[float | None, float]:
-    """Return the bytes per iteration and per hour of the smallest leak that the noise does not hide."""
-    sizes = [findings[name] for name in HEAP if name in findings] or [findings["rss"]]
-    rates = [_hidden(*size) for size in sizes]
-    each = [rate for rate, _ in rates if rate is not None]
-    return max(each, default=None), max(hourly for _, hourly in rates)
+def _find(series: Series, thresholds: Thresholds) -> tuple[Series, Finding]:
+    """Ask for the vote over the iterations, and over the time where their pace hides steady growth."""
+    finding = decide(series.points, series.trait.floor, thresholds)
+    if finding.outcome == "steady" and series.iterates and series.changes_pace(PACE_CHANGES):
+        timed = series.over_time()
+        found = decide(timed.points, series.trait.floor, STRICT)
+        if found.outcome == "leak":
+            return timed, found
+    return series, finding
 
 
-def _hidden(series: Series, finding: Finding) -> tuple[float | None, float]:
-    trait, heights = TRAITS[series.signal], [y for _, y in finding.evidence.points]
-    growth = (MARGIN * trait.floor + NOISE * (max(heights) - min(heights))) * trait.weight
+def _leak(leaks: Sequence[Leak], findings: Findings, count: int, culprits: Iterable[Culprit]) -> LeakVerdict:
+    held = held_by(leaks, culprits)
+    named = tuple(replace(leak, culprits=_nouns(held, leak.signal)) for leak in leaks)
+    line = leak_line(named[0], _in_bytes(named[0], findings))
+    return LeakVerdict("leak", line, named, (), count, culprits=held)
+
+
+def held_by(leaks: Sequence[Leak], culprits: Iterable[Culprit]) -> tuple[Culprit, ...]:
+    """Return the culprits of these leaks, by leak, the most likely one of each first."""
+    known = sorted(culprits, key=lambda culprit: culprit.rank)
+    ordered = (one for leak in leaks for one in known if _concerns(one, leak.signal))
+    return tuple(dict.fromkeys(ordered))
+
+
+def _concerns(culprit: Culprit, signal: str) -> bool:
+    """Tell whether a culprit explains a signal: all sizes of the heap look at the same objects."""
+    return culprit.signal == signal or {culprit.signal, signal} <= set(SIZES)
+
+
+def _nouns(culprits: Iterable[Culprit], signal: str) -> str:
+    return "\n".join(one.noun for one in culprits if _concerns(one, signal))
+
+
+# What the run could have seen
+
+
+def _smallest(findings: Findings, thresholds: Thresholds) -> Rate:
+    """Return the bytes per iteration and per hour that would have been found in the heap, or in RSS."""
+    heap = [name for name in HEAP if name in findings]
+    if len(heap) < len(HEAP) and "rss" in findings:
+        heap.append("rss")  # a leak in what was read too seldom would show there only
+    sizes = [findings[name] for name in heap]
+    floors = [(_floor(*size, thresholds), size[0].trait.weight) for size in sizes]
+    each = [rate * weight for (rate, _), weight in floors if rate is not None]
+    hourly = [rate * weight for (_, rate), weight in floors if rate is not None]
+    return max(each, default=None), max(hourly, default=None)
+
+
+def _floor(series: Series, finding: Finding, thresholds: Thresholds) -> Rate:
+    """Return the smallest leak of a signal that would have been found, in its own unit."""
+    slope = theil_sen(finding.evidence.points) if finding.outcome != "steady" else 0.0
+    level = [(x, y - slope * x) for x, y in series.points]
+    smallest = smallest_slope(level, series.trait.floor, thresholds)
+    if smallest is None:
+        return None, None
     begins = int(len(series.points) * WARM_UP)
-    span = series.points[-1][0] - series.points[begins][0]
-    slope = growth / span if span else 0.0
-    return slope if series.iterates else None, series.per_hour(slope, begins)
+    return smallest if series.iterates else None, series.per_hour(smallest, begins)
+
+
+def _complete(leak: Leak, findings: Findings, thresholds: Thresholds) -> Leak:
+    """Add to a leak the smallest one of its signal that would have been found."""
+    each, hourly = _floor(*findings[leak.signal], thresholds)
+    return replace(leak, floor_per_iteration=each, floor_per_hour=hourly)
+
+
+# What leaks
 
 
 def _records(findings: Findings, outcomes: set[Outcome]) -> tuple[Leak, ...]:
     """Build the records of the signals with one of the outcomes, the culprit first."""
     found = {name for name, (_, finding) in findings.items() if finding.outcome in outcomes}
-    causes = found.intersection(CAUSES) or (found & {"rss"} if _unexplained(findings) else set())
+    causes = found.difference(EVIDENCE, {"rss"}) or (found & {"rss"} if _unexplained(findings) else set())
     if not causes:
         return ()
     records = [_record(*findings[name]) for name in causes | found.intersection(EVIDENCE)]
@@ -116,18 +181,19 @@ def _records(findings: Findings, outcomes: set[Outcome]) -> tuple[Leak, ...]:
 
 def _unexplained(findings: Findings) -> bool:
     """Tell whether the allocators never moved enough to explain how far RSS moved."""
-    explained = sum(findings[name][0].range * TRAITS[name].weight for name in HEAP if name in findings)
+    heap = [findings[name][0] for name in HEAP if name in findings]
+    explained = sum(one.range * one.trait.weight for one in heap)
     return "rss" in findings and explained < EXPLAINED * findings["rss"][0].range
 
 
 def _rank(leak: Leak) -> tuple[bool, bool, float]:
     """Sort counts that do harm by themselves first, then by bytes, and mere evidence last."""
-    weight = TRAITS[leak.signal].weight
+    weight = trait_of(leak.signal).weight
     return leak.signal in EVIDENCE, bool(weight), -leak.per_hour * (weight or 1)
 
 
 def _record(series: Series, finding: Finding) -> Leak:
-    trait, lows = TRAITS[series.signal], finding.evidence.points
+    trait, lows = series.trait, finding.evidence.points
     slope = theil_sen(lows)
     per_hour = series.per_hour(slope, finding.begins)
     current = lows[-1][1]
@@ -146,33 +212,13 @@ def _record(series: Series, finding: Finding) -> Leak:
         current=current,
         projection_24h=current + 24 * per_hour,
         recommendation=trait.advice,
+        process=series.process,
     )
 
 
-def _leak_line(leak: Leak, findings: Findings) -> str:
-    rate = describe_rate(leak.signal, leak.per_iteration, leak.per_hour)
-    return f"leak: {_in_bytes(leak, findings)}{rate}, {leak.pattern}, confidence {leak.confidence:.2f}"
-
-
-def _in_bytes(leak: Leak, findings: Findings) -> str:
-    """Say what leaking objects cost in resident memory, unless they still fit in what it had before."""
+def _in_bytes(leak: Leak, findings: Findings) -> Leak | None:
+    """Return what leaking objects cost in resident memory, unless they still fit in what it had before."""
     if leak.kind != "Python objects" or "rss" not in findings:
-        return ""
+        return None
     rss = _record(*findings["rss"])
-    if rss.per_hour < SMALLEST_BLOCK * leak.per_hour:
-        return ""
-    return f"{describe_rate('rss', rss.per_iteration, rss.per_hour)}, "
-
-
-def _suspect_line(series: Series, finding: Finding) -> str:
-    noun = TRAITS[series.signal].noun
-    if finding.outcome == "late":
-        since = format_duration(series.times[-1] - series.times[finding.begins])
-        return f"inconclusive: {noun} began to grow in the last {since}, a warm-up or a leak; run longer."
-    return f"inconclusive: {noun} rises and falls too slowly to compare three of its lows; run longer."
-
-
-def _clean_line(samples: int, per_iteration: float | None, per_hour: float) -> str:
-    hourly = f"{format_bytes(per_hour)}/h"
-    smallest = hourly if per_iteration is None else f"{format_small(per_iteration)}/iteration ({hourly})"
-    return f"clean: nothing keeps growing over {samples} samples; a leak of {smallest} would have been found."
+    return rss if rss.per_hour >= SMALLEST_BLOCK * leak.per_hour else None

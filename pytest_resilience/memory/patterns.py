@@ -1,10 +1,11 @@
 """Names for a detected leak: what kind it is, which pattern it follows, how bad it is and where to look."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
 
+from pytest_resilience.memory.records import ITSELF
 from pytest_resilience.memory.trend import Point, quarter_growths
 from pytest_resilience.units import KIB, MIB, format_bytes
 
@@ -96,8 +97,37 @@ TRAITS: Mapping[str, Trait] = MappingProxyType(
             weight=1,
             advice="Neither malloc nor Python uses it: look for mmap, fragmentation and native allocators.",
         ),
+        "children_pss": Trait(
+            "child processes' memory",
+            "bytes",
+            "processes",
+            floor=MIB,
+            weight=1,
+            advice="Watch the child that grows by itself, with the fixture resilience_processes.",
+        ),
+        "uncollectable": Trait(
+            "uncollectable objects",
+            "objects",
+            "Python objects",
+            floor=16,
+            weight=OBJECT_BYTES,
+            advice="The garbage collector cannot free them: gc.garbage holds them; look for C extensions.",
+        ),
     }
 )
+
+OUTSIDE_KIND = "memory"
+OUTSIDE_ADVICE = "From outside only its size can be seen: soak its own tests, or profile its memory."
+
+
+def trait_of(signal: str, process: str = ITSELF) -> Trait:
+    """Return what there is to know about a signal, of another process too, or declared by the user."""
+    if signal == "rss" and process != ITSELF:
+        return replace(TRAITS["rss"], kind=OUTSIDE_KIND, advice=OUTSIDE_ADVICE)
+    return TRAITS.get(signal) or Trait(
+        signal, "units", signal, floor=4, weight=0, advice=f"Look at what adds to {signal} and what removes."
+    )
+
 
 # Limits per hour of info, warning and critical; what is above them is an emergency.
 # 1,024 descriptors is the usual limit of a process, and 24 hours of 40 reach it.
@@ -118,7 +148,7 @@ def name_pattern(signal: str, points: Sequence[Point], lows: Sequence[Point]) ->
         return "exponential"
     if _climbs_in_steps(points):
         return "stepwise"
-    return "object_accumulation" if TRAITS[signal].kind == "Python objects" else "linear"
+    return "object_accumulation" if trait_of(signal).kind == "Python objects" else "linear"
 
 
 def _accelerates(lows: Sequence[Point]) -> bool:
@@ -137,20 +167,20 @@ def _climbs_in_steps(points: Sequence[Point]) -> bool:
 
 def name_severity(signal: str, per_hour: float) -> str:
     """Grade a rate per hour of the signal: info, warning, critical or emergency."""
-    weight = TRAITS[signal].weight
+    weight = trait_of(signal).weight
     limits = BYTE_LIMITS if weight else COUNT_LIMITS
     return SEVERITIES[sum(per_hour * (weight or 1) >= limit for limit in limits)]
 
 
-def describe_rate(signal: str, per_iteration: float | None, per_hour: float) -> str:
-    """Write a rate for people: `514 B/iteration (7.2 MiB/h) of malloc memory`."""
-    trait = TRAITS[signal]
+def describe_rate(signal: str, per_iteration: float | None, per_hour: float, of: str = "") -> str:
+    """Write a rate for people: `514 B/iteration (7.2 MiB/h) of malloc memory`, or `of` something else."""
+    trait = trait_of(signal)
     if trait.unit == "bytes":
         hourly, each = f"{format_bytes(per_hour)}/h", f"{format_small(per_iteration or 0)}/iteration"
-        noun = f" of {trait.noun}"
+        noun = f" of {of or trait.noun}"
     else:
         hourly, each = f"{per_hour:,.0f}/h", f"{per_iteration or 0:.3g} {trait.noun}/iteration"
-        noun = "" if per_iteration else f" {trait.noun}"
+        noun = ("" if per_iteration else f" {trait.noun}") + (f" of {of}" if of else "")
     return (f"{each} ({hourly})" if per_iteration else hourly) + noun
 
 

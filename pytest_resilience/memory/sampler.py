@@ -8,10 +8,13 @@ from typing import TypeAlias
 
 from pytest_resilience.clock import Clock
 from pytest_resilience.descriptors import exhausted
+from pytest_resilience.memory.calibrate import own_slopes
 from pytest_resilience.memory.columns import Columns
-from pytest_resilience.memory.paced import Paced
-from pytest_resilience.memory.records import Sample
+from pytest_resilience.memory.gauges import GaugeReader
+from pytest_resilience.memory.readers import Counts, OutsideReader, OwnReader
+from pytest_resilience.memory.records import CHECKPOINTS, ITSELF, Observer, OwnSlope, Sample
 from pytest_resilience.memory.signals import Signals, open_signals
+from pytest_resilience.memory.suspicion import Suspicion
 
 Deliver: TypeAlias = Callable[[Sequence[Sample]], None]
 
@@ -20,7 +23,6 @@ SHORTEST_INTERVAL = 0.05
 LONGEST_INTERVAL = 30.0
 DELIVERY_SECONDS = 0.5
 CAPACITY = 256
-SHARE_PER_SIGNAL = 0.001
 
 
 def interval_for(duration_seconds: float) -> float:
@@ -32,7 +34,8 @@ class Sampler:
     """Samples this process every `interval` seconds, and hands the samples on about twice a second.
 
     A signal that is costly to read is read less often, so that the thread stays under 1 % of a core;
-    containers are counted at checkpoints only.
+    containers are counted at checkpoints only. `checkpoint_seconds` is the CPU time of these, which the
+    tests' thread spent.
 
     Args:
         interval: seconds between two samples.
@@ -43,6 +46,10 @@ class Sampler:
         deliver: takes the samples, in order, mostly on the sampler's thread; one call at a time. It must
             pass them on, not keep them: a list of them in this process looks like a leak.
         signals: what to read; by default this process's.
+        processes: reads the processes that are watched beside this one.
+        gauges: reads what the user declared.
+        suspicion: says early what looks like a leak.
+        calibration_seconds: that a calibration may take.
     """
 
     def __init__(
@@ -54,8 +61,13 @@ class Sampler:
         phase: Callable[[], str],
         deliver: Deliver,
         signals: Signals | None = None,
+        *,
+        processes: Sequence[OutsideReader] = (),
+        gauges: GaugeReader | None = None,
+        suspicion: Suspicion | None = None,
+        calibration_seconds: float = 1.0,
     ) -> None:
-        self.cpu_seconds = 0.0
+        self.cpu_seconds = self.checkpoint_seconds = 0.0
         self._interval = interval
         self._clock = clock
         self._origin = origin
@@ -63,14 +75,9 @@ class Sampler:
         self._phase = phase
         self._deliver = deliver
         self._signals = signals or open_signals()
-        self._rare = (
-            Paced(self._signals.malloc_used, SHARE_PER_SIGNAL),
-            Paced(self._signals.blocks, SHARE_PER_SIGNAL),
-            Paced(self._signals.fds, SHARE_PER_SIGNAL),
-            Paced(self._signals.threads, SHARE_PER_SIGNAL),
-            Paced(self._signals.children, SHARE_PER_SIGNAL),
-        )
-        self._system = Paced(self._signals.system_percent, SHARE_PER_SIGNAL)
+        self._own = OwnReader(self._signals)
+        self._processes, self._gauges = processes, gauges
+        self._suspicion, self._calibration_seconds = suspicion, calibration_seconds
         self._columns = Columns(CAPACITY)
         self._writing = threading.Lock()
         self._delivering = threading.Lock()
@@ -100,20 +107,38 @@ class Sampler:
         """
         if self._stopping.is_set() or exhausted():
             return 0.0
-        began = self._clock.now()
+        began, cpu = self._clock.now(), time.thread_time()
         gc.collect()
-        read = self._signals
-        size = read.rss(), read.malloc_used(), read.blocks()
-        counts = read.fds(), read.threads(), read.children()
-        self._record((*size, read.gc_objects(), *counts), read.system_percent(), checkpoint=True)
+        self._record(self._own.checkpoint(began), self._signals.system_percent(), checkpoint=True)
+        self.checkpoint_seconds += time.thread_time() - cpu
         return self._clock.now() - began
+
+    def calibrate(self, run_empty: Callable[[], None]) -> tuple[OwnSlope, ...]:
+        """Measure what an empty iteration leaves behind; nothing if that takes too long.
+
+        Call it from the test's thread; see `calibrate.own_slopes`.
+        """
+        until = self._clock.now() + self._calibration_seconds
+        slopes = own_slopes(run_empty, self._own.settled, lambda: self._clock.now() < until)
+        if self._suspicion:
+            self._suspicion.subtract(slopes)
+        return slopes
+
+    def observers(self, at: float) -> tuple[Observer, ...]:
+        """Return what the watching cost until `at` (run seconds)."""
+        thread = Observer("sampler", at, self.cpu_seconds)
+        return thread, Observer(CHECKPOINTS, at, self.checkpoint_seconds)
 
     def sample(self) -> None:
         """Take one ordinary sample, as the thread does at each interval."""
         now = self._clock.now()
-        malloc_used, blocks, fds, threads, children = (paced.read(now) for paced in self._rare)
-        counts = self._signals.rss(), malloc_used, blocks, None, fds, threads, children
-        self._record(counts, self._system.read(now), checkpoint=False)
+        self._record(self._own.sample(now), self._own.system_percent(now))
+        for process in self._processes:
+            counts = process.sample(now)
+            if counts is not None:
+                self._record(counts, process=process.name, pid=process.pid)
+        if self._gauges:
+            self._gauges.sample(now, now - self._origin, self._phase(), self._iteration())
 
     def _sample_unless_exhausted(self) -> None:
         """Take a sample; while a fault has taken the process's descriptors, leave it out."""
@@ -140,13 +165,23 @@ class Sampler:
             due = max(due + self._interval, now)
             self.cpu_seconds = time.thread_time()
 
-    def _record(self, counts: tuple[int | None, ...], system: float | None, checkpoint: bool) -> None:
+    def _record(
+        self,
+        counts: Counts,
+        system: float | None = None,
+        *,
+        checkpoint: bool = False,
+        process: str = ITSELF,
+        pid: int = 0,
+    ) -> None:
         phase, iteration = self._phase(), self._iteration()
         if self._columns.full:
             self._hand_on()
         with self._writing:
             at = self._clock.now() - self._origin
-            self._columns.append(at, phase, iteration, counts, system, checkpoint)
+            self._columns.append(
+                at, phase, iteration, counts, system, checkpoint=checkpoint, process=process, pid=pid
+            )
 
     def _hand_on(self) -> None:
         with self._delivering:
@@ -154,3 +189,7 @@ class Sampler:
                 samples = self._columns.drain()
             if samples:
                 self._deliver(samples)
+            if samples and self._suspicion and not self._stopping.is_set():
+                self._suspicion.take(samples)
+            if self._gauges:
+                self._gauges.hand_on()

@@ -1,12 +1,12 @@
 """One signal over a run, as points that the vote can judge."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeAlias
 
-from pytest_resilience.memory.patterns import TRAITS
-from pytest_resilience.memory.records import Sample
+from pytest_resilience.memory.patterns import TRAITS, Trait, trait_of
+from pytest_resilience.memory.records import ITSELF, Reading, Sample
 from pytest_resilience.memory.thinning import is_thinned, lowest
 from pytest_resilience.memory.trend import Point
 
@@ -25,6 +25,11 @@ class Series:
     points: Sequence[Point]
     times: Sequence[float]
     iterates: bool
+    process: str = ITSELF
+
+    @property
+    def trait(self) -> Trait:
+        return trait_of(self.signal, self.process)
 
     @property
     def range(self) -> float:
@@ -35,6 +40,21 @@ class Series:
         """Turn a slope over x into a rate per hour, at the mean pace from reading `begins` on."""
         seconds = self.times[-1] - self.times[begins]
         return slope * (self.points[-1][0] - self.points[begins][0]) / seconds * HOUR if seconds else 0.0
+
+    def over_time(self) -> "Series":
+        """Return the same over the time, for growth that does not depend on the iterations."""
+        points = [(at, y) for at, (_, y) in zip(self.times, self.points, strict=True)]
+        return replace(self, points=points, iterates=False)
+
+    def changes_pace(self, factor: float) -> bool:
+        """Tell whether the iterations of one half took this many times as long as those of the other."""
+        half = len(self.points) // 2
+        first, second = self._pace(0, half), self._pace(half, -1)
+        return max(first, second) > factor * min(first, second)
+
+    def _pace(self, start: int, end: int) -> float:
+        seconds = self.times[end] - self.times[start]
+        return (self.points[end][0] - self.points[start][0]) / seconds if seconds else 0.0
 
 
 def within(samples: Sequence[Sample], window: Window | None) -> Sequence[Sample]:
@@ -57,9 +77,29 @@ def _series(
 ) -> Series:
     read = [sample for sample in samples if getattr(sample, signal) is not None]
     rows = within(lowest(read, signal) if thinned else read, window)
-    ran = [later.iteration - earlier.iteration for earlier, later in pairwise(rows)]
-    iterates = sum(ran) >= NEEDED_ITERATIONS
+    iterates = _iterates(rows)
     points = [
         (row.iteration if iterates else row.at, getattr(row, signal) - own * row.iteration) for row in rows
     ]
-    return Series(signal, points, [row.at for row in rows], iterates)
+    process = samples[0].process if samples else ITSELF
+    return Series(signal, points, [row.at for row in rows], iterates, process)
+
+
+def read_gauges(readings: Sequence[Reading], window: Window | None = None) -> dict[str, Series]:
+    """Return each signal of the user's own that was read often enough in the window."""
+    by_name: dict[str, list[Reading]] = {}
+    for one in readings:
+        if window is None or window[0] <= one.at <= window[1]:
+            by_name.setdefault(one.signal, []).append(one)
+    return {name: _gauge(name, rows) for name, rows in by_name.items() if len(rows) >= NEEDED}
+
+
+def _gauge(name: str, rows: Sequence[Reading]) -> Series:
+    iterates = _iterates(rows)
+    points = [(row.iteration if iterates else row.at, row.value) for row in rows]
+    return Series(name, points, [row.at for row in rows], iterates)
+
+
+def _iterates(rows: Sequence[Sample | Reading]) -> bool:
+    """Tell whether enough iterations ran to relate growth to them."""
+    return sum(later.iteration - earlier.iteration for earlier, later in pairwise(rows)) >= NEEDED_ITERATIONS

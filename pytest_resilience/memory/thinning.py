@@ -17,9 +17,12 @@ MOST_PER_BUCKET = 16
 RAW_SECONDS = 1200.0
 """Samples younger than this are all kept."""
 
-EXTREMES = ("rss", "malloc_used", "blocks", "gc_objects", "fds", "threads", "children", "system_percent")
+EXTREMES = (
+    *("rss", "malloc_used", "blocks", "gc_objects", "fds", "threads", "children", "children_pss"),
+    "system_percent",
+)
 
-Key: TypeAlias = tuple[str, str, int]
+Key: TypeAlias = tuple[str, str, str, int]
 
 
 def thin(samples: Sequence[Sample], until: float = inf) -> list[Sample]:
@@ -29,7 +32,7 @@ def thin(samples: Sequence[Sample], until: float = inf) -> list[Sample]:
         if not sample.checkpoint:
             buckets.setdefault(_bucket(sample), []).append(place)
     dropped: set[int] = set()
-    for (_, _, number), places in buckets.items():
+    for (*_, number), places in buckets.items():
         if len(places) > MOST_PER_BUCKET and (number + 1) * BUCKET_SECONDS <= until:
             dropped.update(set(places).difference(_kept(samples, places)))
     return [sample for place, sample in enumerate(samples) if place not in dropped]
@@ -62,7 +65,7 @@ def lowest(rows: Iterable[Sample], signal: str) -> list[Sample]:
 
 
 def _bucket(sample: Sample) -> Key:
-    return sample.worker, sample.phase, floor(sample.at / BUCKET_SECONDS)
+    return sample.worker, sample.process, sample.phase, floor(sample.at / BUCKET_SECONDS)
 
 
 def _kept(samples: Sequence[Sample], places: Sequence[int]) -> Iterator[int]:

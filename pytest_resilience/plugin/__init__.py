@@ -11,9 +11,12 @@ from pytest_resilience.plugin import hookspecs
 from pytest_resilience.plugin.breaker_fixtures import breaker_tester, circuit_breaker
 from pytest_resilience.plugin.fixtures import (
     chaos,
+    memory_sampler,
     resilience_breakers,
     resilience_disk,
+    resilience_processes,
     resilience_services,
+    resilience_signals,
     service_address,
     sweep_engines,
 )
@@ -24,9 +27,12 @@ __all__ = [
     "breaker_tester",
     "chaos",
     "circuit_breaker",
+    "memory_sampler",
     "resilience_breakers",
     "resilience_disk",
+    "resilience_processes",
     "resilience_services",
+    "resilience_signals",
     "service_address",
 ]
 

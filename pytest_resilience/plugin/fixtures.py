@@ -10,6 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_resilience.chaos.engine import Chaos, Injection
     from pytest_resilience.chaos.outside import Address
+    from pytest_resilience.memory.loop_sampler import MemorySampler
     from pytest_resilience.services import Service
 
 T = TypeVar("T")
@@ -29,6 +30,24 @@ def resilience_services() -> "Sequence[Service]":
 @pytest.fixture(scope="session")
 def resilience_breakers() -> Mapping[str, object]:
     """Override to register circuit breakers: name -> breaker, factory of breakers, or BreakerAdapter."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def resilience_processes() -> Mapping[str, object]:
+    """Override to have a soak watch other processes: name -> pid, Popen, process name, or a function.
+
+    The processes of services, Service(process=…), are watched anyway; all of them with their children.
+    """
+    return {}
+
+
+@pytest.fixture(scope="session")
+def resilience_signals() -> Mapping[str, object]:
+    """Override to have a soak watch signals of your own: name -> function that returns a number.
+
+    For example `{"queue length": queue.qsize}`. They are read on a thread beside the tests.
+    """
     return {}
 
 
@@ -64,6 +83,18 @@ def resilience_disk(pytestconfig: pytest.Config) -> Path:
     from pytest_resilience.plugin.engine import outside_of
 
     return without_our_frames(lambda: outside_of(pytestconfig).disk()[1])
+
+
+@pytest.fixture
+def memory_sampler() -> "MemorySampler":
+    """Sample memory while a test loops: `for _ in memory_sampler.loop(2000): quote("game-1")`.
+
+    Then `memory_sampler.assert_no_leak()` fails the test with what leaks and who holds it;
+    `memory_sampler.verdict` and `memory_sampler.samples` have the numbers.
+    """
+    from pytest_resilience.memory.loop_sampler import MemorySampler
+
+    return MemorySampler()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The markers `soak` and `chaos`; a wrong one fails its own test."""
+"""The markers `soak`, `chaos` and `leak_limit`; a wrong one fails its own test."""
 
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
@@ -7,6 +7,7 @@ from inspect import signature
 import pytest
 
 from pytest_resilience.plugin.fixtures import CHAOS
+from pytest_resilience.plugin.options import SETTINGS
 from pytest_resilience.plugin.soak_marks import SurvivesCheck, soak_mistake, survives_of
 
 MARKERS = (
@@ -19,6 +20,11 @@ MARKERS = (
         "chaos(scenario, target=None, **parameters): inject a fault while the body of the test runs, such as "
         'chaos("provider_timeout", target="odds_provider", probability=0.2). It takes what chaos.inject() '
         "takes (seam, duration, must_fire …). A fault that never fired fails the test (must_fire=False: not)."
+    ),
+    (
+        'leak_limit(memory="1 KiB per iteration", iterations=200, fds=None, threads=None, children=None): '
+        "loop this test, and fail it if each of 3 rounds leaves more memory, descriptors, threads or child "
+        "processes than that. In a soak it is not looped: the soak loops it."
     ),
 )
 CHAOS_FIXTURE = "chaos"
@@ -82,11 +88,21 @@ def obey_markers(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     surviving = [item for item in items if item.nodeid not in mistakes and survives_of(item)]
     if surviving:
         config.pluginmanager.register(SurvivesCheck(surviving), SurvivesCheck.NAME)
+    _loop_limited([item for item in items if item.nodeid not in mistakes], config)
     marked = [item for item in items if item.get_closest_marker("chaos") and item.nodeid not in mistakes]
     for item in marked:
         _ask_for_chaos(item)
     if marked:
         config.pluginmanager.register(MarkedChaos(), "resilience-marked-chaos")
+
+
+def _loop_limited(items: Sequence[pytest.Item], config: pytest.Config) -> None:
+    """Have the items with a limit looped, unless a soak does that."""
+    limited = [item for item in items if item.get_closest_marker("leak_limit")]
+    if limited and not config.stash[SETTINGS].soaking:
+        from pytest_resilience.plugin.leak_marks import LeakLoops
+
+        config.pluginmanager.register(LeakLoops(limited), LeakLoops.PLUGIN)
 
 
 def _ask_for_chaos(item: pytest.Item) -> None:
@@ -97,7 +113,7 @@ def _ask_for_chaos(item: pytest.Item) -> None:
 
 
 def _mistake(item: pytest.Item) -> str:
-    if wrong := soak_mistake(item):
+    if wrong := soak_mistake(item) or _wrong_limit(item):
         return wrong
     for marker in item.iter_markers("chaos"):
         if wrong := _mistake_in(marker):
@@ -106,6 +122,14 @@ def _mistake(item: pytest.Item) -> str:
             kind = type(item).__name__
             return f"@pytest.mark.chaos must be on a test function, not on {kind} {item.name!r}."
     return ""
+
+
+def _wrong_limit(item: pytest.Item) -> str:
+    if item.get_closest_marker("leak_limit") is None:
+        return ""
+    from pytest_resilience.plugin.leak_marks import leak_mistake
+
+    return leak_mistake(item)
 
 
 def _mistake_in(marker: pytest.Mark) -> str:

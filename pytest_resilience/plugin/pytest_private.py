@@ -165,6 +165,19 @@ def remove_passed_tmp_paths(config: pytest.Config) -> None:
         factory._retention_policy = "failed"
 
 
+@contextmanager
+def passed_tmp_paths_removed(config: pytest.Config) -> Iterator[None]:
+    """Let pytest remove the tmp_path of each iteration that passes, while the block lasts."""
+    factory: Any = getattr(config, "_tmp_path_factory", None)
+    policy = getattr(factory, "_retention_policy", None)
+    remove_passed_tmp_paths(config)
+    try:
+        yield
+    finally:
+        if factory is not None:
+            factory._retention_policy = policy
+
+
 def failed_in_call(item: pytest.Item) -> bool:
     """Tell, during teardown, whether the test's body failed."""
     return item.stash.get(tmppath_result_key, {}).get("call") is False

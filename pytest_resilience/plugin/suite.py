@@ -26,6 +26,13 @@ class Sibling(pytest.Item):
         raise AssertionError("a stand-in is never run")
 
 
+class Empty(pytest.Item):
+    """An iteration without a test: what it leaves behind is pytest's and the plugins' own."""
+
+    def runtest(self) -> None:
+        """Do nothing."""
+
+
 class SessionEnds(KeyboardInterrupt):
     """A test, or another plugin, wants the session to end: pytest lets it through as it does a Ctrl-C."""
 
@@ -71,6 +78,7 @@ class PytestSuite:
         self._session, self._settings = session, settings
         self._items: Mapping[str, pytest.Item] = {item.nodeid: item for item in session.items}
         self._siblings: dict[str, pytest.Item] = {}
+        self._empty: Empty | None = None
         self._protocol = QuietProtocol()
         self._iterations = 0
         self._current: pytest.Item | None = None
@@ -92,12 +100,27 @@ class PytestSuite:
         self._current = self._items[test]
         with suppress(SessionEnds):
             reports = self._run_item(self._items[test], self._next(test, following))
+        self._sweep()
+        self._obey_session()
+        return judge(reports)
+
+    def run_empty(self, following: str) -> None:
+        """Run an item that does nothing through pytest's protocol; what is set up for `following` stays."""
+        if self._empty is None:
+            parent = self._items[following].parent
+            assert parent is not None
+            self._empty = Empty.from_parent(parent, name="resilience calibration")
+        with suppress(SessionEnds):
+            self._run_item(self._empty, self._items[following])
+        self._sweep()
+        self._obey_session()
+
+    def _sweep(self) -> None:
+        """Count an iteration, and now and then let pytest forget what it keeps of many."""
         self._iterations += 1
         if self._iterations % SWEEP_ITERATIONS == 0:
             private.forget_finished_fixtures(self._session, self._protocol.wide_fixtures.values())
             private.forget_repeated_warnings(self._session.config)
-        self._obey_session()
-        return judge(reports)
 
     def _obey_session(self) -> None:
         """End the soak as pytest's own loop would, where another plugin asked for it."""

@@ -9,7 +9,7 @@ from functools import partial
 from pytest_resilience.breakers.costs import TransitionCost, transition_costs
 from pytest_resilience.breakers.records import BreakerResult, Cascade, HazardResult
 from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Seam
-from pytest_resilience.memory.records import Leak
+from pytest_resilience.memory.records import ITSELF, Leak
 from pytest_resilience.report.attempts import AttemptRow, attempt_rows
 from pytest_resilience.report.rate import Rate, rate_of
 from pytest_resilience.soak.criteria import Overall, overall
@@ -205,7 +205,7 @@ def build(data: RunData) -> Report:
         successful_recoveries=sum(event.outcome == "recovered" for event in events),
         recovery_success_rate=observed.get("recovery_success_rate"),
         memory_growth_percent=observed.get("memory_growth_percent"),
-        max_memory_usage_mb=max((sample.rss / MIB for sample in data.samples), default=None),
+        max_memory_usage_mb=_most_memory(data),
         circuit_breaker_tests_passed=_passed_scenarios(data.breaker_results),
         cascading_failure_recovery=_answer(observed.get("cascade_recovery")),
         attempts=attempt_rows(data),
@@ -288,6 +288,11 @@ def _passed_scenarios(results: Iterable[BreakerResult]) -> int:
     for one in results:
         verdicts.setdefault(one.scenario, set()).add(one.verdict)
     return sum("passed" in found and "failed" not in found for found in verdicts.values())
+
+
+def _most_memory(data: RunData) -> float | None:
+    """Return the most MiB that a process which loops the tests had resident."""
+    return max((one.rss / MIB for one in data.samples if one.process == ITSELF), default=None)
 
 
 def _answer(observed: float | bool | None) -> bool | None:

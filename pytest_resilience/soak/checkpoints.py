@@ -30,6 +30,16 @@ class Checkpoints:
         with self._lock:
             self._period, self._due, self.next = period, due, now
 
+    def ask(self, now: float) -> None:
+        """Have one taken at once."""
+        with self._lock:
+            self.next = min(self.next, now)
+
+    def room(self, now: float) -> float:
+        """Return the seconds until one that must be taken in time; infinity if none is planned."""
+        with self._lock:
+            return min(self._due, default=float("inf")) - now
+
     def taken(self, now: float, cost: float) -> None:
         """Plan the next one after a checkpoint that cost this many seconds."""
         with self._lock:

@@ -38,7 +38,7 @@ from pytest_resilience.store.codec import KINDS
 from pytest_resilience.store.layout import RunFolder
 from pytest_resilience.store.lock import RunLock
 from pytest_resilience.store.reader import read
-from pytest_resilience.store.records import Attempt, Hang, Record, Run, SoakTest
+from pytest_resilience.store.records import Attempt, Hang, Note, Record, Run, SoakTest
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.store.run_store import RunStore
 from pytest_resilience.units import format_duration
@@ -65,6 +65,7 @@ class LedRun:
     """
 
     def __init__(self, link: Link, tests: Iterable[SoakTest], setup: RunSetup) -> None:
+        self._say = setup.say
         self._hangs, self._tests, self._news = 0, tuple(tests), News(setup.tell)
         self._settings, self._folder, self._clock = setup.settings, setup.folder, setup.clock
         settings, clock = setup.settings, setup.clock
@@ -156,6 +157,8 @@ class LedRun:
             message = self._past.added_up(message)
         if isinstance(message, KINDS) and not isinstance(message, ChaosEvent):
             self._put(message)
+        if isinstance(message, Note):
+            self._say(message.text)
         if isinstance(message, Hang):
             self._tell_hang(message)
         self._leader.take(message)

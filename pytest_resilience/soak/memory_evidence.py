@@ -1,28 +1,48 @@
 """What the samples of a run say about memory, and what the watching itself cost."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from math import inf
+from typing import TypeAlias
 
+from pytest_resilience.chaos.records import ChaosEvent
 from pytest_resilience.memory.detect import LeakVerdict, judge
 from pytest_resilience.memory.growth import Growth, measure
-from pytest_resilience.memory.records import Leak, Observer, Sample
+from pytest_resilience.memory.records import ATTRIBUTION, CHECKPOINTS, ITSELF, Leak, Observer, Sample
+from pytest_resilience.memory.series import Window
 from pytest_resilience.soak.evidence import Evidence, Finding, Missing, heading, known, place
 from pytest_resilience.soak.stretches import memory_stretch
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import format_bytes, format_duration
 from pytest_resilience.workers import MAIN
 
+PRESSURE = "memory_pressure"
+"""While it takes the machine's memory, what processes have of it says nothing about them."""
 
-def _samples(data: RunData, attempt: int) -> dict[str, list[Sample]]:
-    """Return the samples of each worker of an attempt, each by itself: they are different processes."""
+Source: TypeAlias = tuple[str, str]
+"""The worker that sampled, and the process that it watched; its own is ITSELF."""
+
+
+def _samples(data: RunData, attempt: int) -> dict[Source, list[Sample]]:
+    """Return the samples of each process of an attempt by itself, but for those under memory pressure."""
     others = {one.name for one in data.workers if one.attempt != attempt}
     if any(one.attempt == attempt for one in data.workers):
         others.add(MAIN)
-    by_worker: dict[str, list[Sample]] = {}
+    by_source: dict[Source, list[Sample]] = {}
     for sample in data.samples:
         if sample.worker not in others:
-            by_worker.setdefault(sample.worker, []).append(sample)
-    return by_worker or {MAIN: []}
+            by_source.setdefault((sample.worker, sample.process), []).append(sample)
+    pressed = [event for event in data.events if event.scenario == PRESSURE]
+    return {source: _calm(samples, pressed) for source, samples in by_source.items()} or {(MAIN, ITSELF): []}
+
+
+def _calm(samples: list[Sample], pressed: Sequence[ChaosEvent]) -> list[Sample]:
+    def is_pressed(at: float) -> bool:
+        return any(
+            one.armed_at <= at <= (inf if one.removed_at is None else one.removed_at) for one in pressed
+        )
+
+    return [sample for sample in samples if not is_pressed(sample.at)] if pressed else samples
 
 
 def growths(data: RunData) -> dict[str, Growth]:
@@ -33,25 +53,51 @@ def growths(data: RunData) -> dict[str, Growth]:
     stretch = memory_stretch(data)
     return {
         worker: measure(samples, stretch.baseline, stretch.memory)
-        for worker, samples in _samples(data, stretch.attempt).items()
+        for (worker, process), samples in _samples(data, stretch.attempt).items()
+        if process == ITSELF
     }
 
 
-def leak_verdicts(data: RunData) -> dict[str, LeakVerdict]:
-    """Let the leak detector judge the memory soak in each worker, or what one process looped of it."""
+def leak_verdicts(data: RunData) -> dict[Source, LeakVerdict]:
+    """Let the leak detector judge the memory soak in each process, or what one process looped of it.
+
+    The smallest leaks that would have been found are left out: they take time, see `complete_verdict`.
+    """
     stretch = memory_stretch(data)
-    return {
-        worker: judge(samples if stretch.memory else (), stretch.memory)
-        for worker, samples in _samples(data, stretch.attempt).items()
-    }
+    samples = _samples(data, stretch.attempt)
+    return {source: _judge(data, source, rows, stretch.memory, False) for source, rows in samples.items()}
+
+
+def complete_verdict(data: RunData, source: Source) -> LeakVerdict:
+    """Return the verdict on one process with the smallest leaks that would have been found."""
+    stretch = memory_stretch(data)
+    return _judge(data, source, _samples(data, stretch.attempt)[source], stretch.memory, True)
+
+
+def _judge(
+    data: RunData, source: Source, samples: list[Sample], window: Window | None, floors: bool
+) -> LeakVerdict:
+    worker, process = source
+    itself = process == ITSELF
+    return judge(
+        samples if window else (),
+        window,
+        own_slope={
+            one.signal: one.per_iteration for one in data.own_slopes if itself and one.worker == worker
+        },
+        culprits=[one for one in data.culprits if (one.worker, one.process) == source],
+        readings=[one for one in data.readings if itself and one.worker == worker],
+        floors=floors,
+    )
 
 
 def leaks(data: RunData) -> list[Leak]:
-    """Return what leaks, by worker."""
+    """Return what leaks, by worker and process."""
     return [
-        replace(leak, worker=worker)
-        for worker, verdict in leak_verdicts(data).items()
-        for leak in verdict.leaks
+        replace(leak, worker=source[0])
+        for source, verdict in leak_verdicts(data).items()
+        if verdict.leaks
+        for leak in complete_verdict(data, source).leaks
     ]
 
 
@@ -89,21 +135,35 @@ def memory_leak_detected(data: RunData) -> Evidence:
     What it cannot say of a worker that was not there all the time counts only if it cannot of any other.
     """
     verdicts, part = leak_verdicts(data), memory_stretch(data).part
-    if found := {worker: one for worker, one in verdicts.items() if one.verdict == "leak"}:
-        findings = [_leak(worker, verdict, part) for worker, verdict in found.items()]
-        return replace(findings[0], others=tuple(findings[1:]))
-    clean = [worker for worker, one in verdicts.items() if one.verdict == "clean"]
-    open_ones = [worker for worker in verdicts if worker not in clean]
-    decisive = [worker for worker in open_ones if _was_there(data, worker)] or ([] if clean else open_ones)
+    if found := {source: one for source, one in verdicts.items() if one.verdict == "leak"}:
+        return _leak(found, part)
+    clean = [source for source, one in verdicts.items() if one.verdict == "clean"]
+    open_ones = [source for source in verdicts if source not in clean]
+    decisive = [one for one in open_ones if _was_there(data, one[0])] or ([] if clean else open_ones)
     if decisive:
-        worker = decisive[0]
-        return Missing(f"{heading(worker)}{verdicts[worker].line}")
-    return known(False, f"{heading(clean[0])}{verdicts[clean[0]].line}", part)
+        source = decisive[0]
+        return Missing(f"{_heading(source)}{verdicts[source].line}")
+    line = complete_verdict(data, clean[0]).line
+    return known(False, f"{_heading(clean[0])}{line}{_beside(clean)}", part)
 
 
-def _leak(worker: str, verdict: LeakVerdict, part: str) -> Finding:
-    advice = " ".join(filter(None, dict.fromkeys([part, *(leak.recommendation for leak in verdict.leaks)])))
-    return known(True, f"{heading(worker)}{verdict.line}", advice)
+def _heading(source: Source) -> str:
+    """Name the worker and the process that a sentence is about, where there are several."""
+    worker, process = source
+    return heading(worker) + ("" if process == ITSELF else f"process {process}: ")
+
+
+def _beside(clean: Sequence[Source]) -> str:
+    """Name the watched processes that are clean too."""
+    others = sorted({process for _, process in clean if process != ITSELF})
+    return f" Clean too: {', '.join(others)}." if others else ""
+
+
+def _leak(found: Mapping[Source, LeakVerdict], part: str) -> Finding:
+    """Name what leaks, process by process, and say where to look."""
+    leaks = (leak for verdict in found.values() for leak in verdict.leaks)
+    advice = " ".join(filter(None, dict.fromkeys([part, *(leak.recommendation for leak in leaks)])))
+    return known(True, "; ".join(f"{_heading(source)}{one.line}" for source, one in found.items()), advice)
 
 
 def _was_there(data: RunData, name: str) -> bool:
@@ -136,10 +196,22 @@ def monitoring_overhead_percent(data: RunData) -> Evidence:
     for one in data.observers:
         by_worker.setdefault(one.worker, []).append(one)
     worker, observers = max(by_worker.items(), key=lambda pair: _cpu_seconds(pair[1]))
-    parts = ", ".join(f"{one.name} {format_duration(one.cpu_seconds)}" for one in observers)
+    parts = ", ".join(f"{one.name} {format_duration(one.cpu_seconds)}" for one in observers if _counts(one))
     fact = f"CPU time in {format_duration(data.elapsed)}{place(worker)}: {parts}"
-    return known(100 * _cpu_seconds(observers) / data.elapsed, fact)
+    beside = {one.name: format_duration(one.cpu_seconds) for one in observers if not _counts(one)}
+    waited = [f"{beside[name]} for {why}" for name, why in BESIDE.items() if name in beside]
+    because = f"the tests waited {' and '.join(waited)}" if waited else ""
+    return known(100 * _cpu_seconds(observers) / data.elapsed, fact, because)
+
+
+BESIDE = {CHECKPOINTS: "checkpoints, which collect garbage", ATTRIBUTION: "the search who holds what leaks"}
+"""What observers do that take the tests' own time."""
+
+
+def _counts(observer: Observer) -> bool:
+    """Tell whether an observer takes a share of a core beside the tests, and not their own time."""
+    return observer.name not in BESIDE
 
 
 def _cpu_seconds(observers: Iterable[Observer]) -> float:
-    return sum(one.cpu_seconds for one in observers)
+    return sum(one.cpu_seconds for one in observers if _counts(one))

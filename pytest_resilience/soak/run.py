@@ -7,19 +7,29 @@ from dataclasses import replace
 
 from pytest_resilience.clock import Clock
 from pytest_resilience.errors import ResilienceError
-from pytest_resilience.memory.records import Observer, Sample
+from pytest_resilience.memory.gauges import GaugeReader
+from pytest_resilience.memory.readers import OutsideReader
+from pytest_resilience.memory.records import Observer, Reading, Sample
 from pytest_resilience.memory.sampler import Sampler, interval_for
+from pytest_resilience.memory.suspicion import Suspect, Suspicion
 from pytest_resilience.settings import Settings
+from pytest_resilience.soak.attributing import Attributing
 from pytest_resilience.soak.led_run import LedRun
 from pytest_resilience.soak.legacy import NOTHING
 from pytest_resilience.soak.limits import Limit
 from pytest_resilience.soak.link import Link, Loopback
 from pytest_resilience.soak.live import Now
+from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.run_setup import RunSetup
 from pytest_resilience.soak.runner import Runner, Suite, World
 from pytest_resilience.soak.tasks import soak_tasks
 from pytest_resilience.soak.watchdog import Rescue, Watchdog
-from pytest_resilience.store.records import Hang, SoakTest
+from pytest_resilience.store.records import Hang, Note, SoakTest
+
+LONGEST_CALIBRATION = 1.0
+CALIBRATION_SHARE = 0.01
+SPACING_SHARE = 1 / 60
+"""Of the run's time."""
 
 
 class SoakRun(LedRun):
@@ -46,11 +56,10 @@ class SoakRun(LedRun):
         super().__init__(conductor_end, tests, setup)
         self._runner = self._make_runner(runner_end, suite, world, between)
         self._sampler = (
-            sampler_of(self._runner, runner_end, setup.settings, setup.clock, self._origin)
+            sampler_of(self._runner, world, runner_end, setup.settings, setup.clock, self._origin)
             if setup.settings.enable_memory_monitoring
             else None
         )
-        self._runner.memory = self._sampler
         self._runner.watchdog = self._make_watchdog(rescue, runner_end) if rescue else None
 
     def _make_runner(self, link: Loopback, suite: Suite, world: World, between: Callable[[], None]) -> Runner:
@@ -101,6 +110,7 @@ class SoakRun(LedRun):
             gc.freeze()  # what start-up made stays: no checkpoint needs to walk it
             if self._sampler:
                 undo.callback(self._sampler.stop)
+                undo.callback(stop_attributing, self._runner)
                 self._sampler.start()
             if self._runner.watchdog:
                 undo.callback(self._runner.watchdog.stop)
@@ -142,16 +152,56 @@ class SoakRun(LedRun):
 
     def _observers(self) -> Iterator[Observer]:
         if self._sampler:
-            yield Observer("sampler", self._conductor.now(), self._sampler.cpu_seconds)
+            yield from self._sampler.observers(self._conductor.now())
         yield from super()._observers()
 
 
-def sampler_of(runner: Runner, link: Link, settings: Settings, clock: Clock, origin: float) -> Sampler:
-    """Return the sampler of the process in which `runner` loops; its samples go over `link`."""
+def stop_attributing(runner: Runner) -> None:
+    """End what still looks for culprits, on the tests' thread."""
+    if isinstance(runner.memory, Attributing):
+        runner.memory.close()
 
-    def deliver(samples: Sequence[Sample]) -> None:
-        for sample in samples:
-            link.send(sample)
 
-    interval = settings.memory_interval or interval_for(settings.duration_seconds or 0.0)
-    return Sampler(interval, clock, origin, lambda: runner.iterations, lambda: runner.phase, deliver)
+def sampler_of(
+    runner: Runner, world: World, link: Link, settings: Settings, clock: Clock, origin: float
+) -> Sampler:
+    """Return the sampler of the process in which `runner` loops; what it sees goes over `link`.
+
+    The runner has its checkpoints, and behind them the search for culprits.
+    """
+
+    def deliver(records: Sequence[Sample | Reading]) -> None:
+        for record in records:
+            link.send(record)
+
+    def suspect(found: Suspect) -> None:
+        complain(found.line)
+        attributing.suspect(found)
+
+    def complain(text: str) -> None:
+        link.send(Note(clock.now() - origin, text))
+
+    duration = settings.duration_seconds or 0.0
+    usual = interval_for(duration)
+    sampler = Sampler(
+        settings.memory_interval or usual,
+        clock,
+        origin,
+        lambda: runner.iterations,
+        lambda: runner.phase,
+        deliver,
+        processes=[OutsideReader(one, complain) for one in world.processes],
+        gauges=GaugeReader(world.gauges, usual, deliver, complain) if world.gauges else None,
+        suspicion=Suspicion(lambda phase: phase == PhaseName.MEMORY, suspect),
+        calibration_seconds=min(LONGEST_CALIBRATION, CALIBRATION_SHARE * duration),
+    )
+    attributing = Attributing(
+        sampler,
+        world.processes,
+        link.send,
+        now=lambda: clock.now() - origin,
+        checkpoints=runner.checkpoints,
+        spacing=duration * SPACING_SHARE,
+    )
+    runner.memory = attributing
+    return sampler

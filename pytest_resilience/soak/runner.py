@@ -9,8 +9,11 @@ from typing import Protocol
 from pytest_resilience.chaos.engine import Chaos, Injection, Watch
 from pytest_resilience.clock import Clock
 from pytest_resilience.errors import ResilienceError, ScenarioError
+from pytest_resilience.memory.gauges import Gauge
+from pytest_resilience.memory.processes import WatchedProcess
 from pytest_resilience.services import Service
 from pytest_resilience.soak import messages
+from pytest_resilience.soak.calibration import Memory, calibrate
 from pytest_resilience.soak.candidates import candidates
 from pytest_resilience.soak.checkpoints import Checkpoints
 from pytest_resilience.soak.legacy import NOTHING, Legacy
@@ -35,13 +38,16 @@ BEFORE_CHAOS = (PhaseName.INITIALIZATION, PhaseName.BASELINE)
 class World:
     """What the suite declares: its services by name, its breakers, and the faults that can reach them.
 
-    `marks` are its soak tests by id, as far as their markers say more than that they are soaked.
+    `marks` are its soak tests by id, as far as their markers say more than that they are soaked; `processes`
+    are watched beside the tests' own, and `gauges` are signals of the user's own.
     """
 
     services: Mapping[str, Service] = field(default_factory=dict)
     breakers: Mapping[str, object] = field(default_factory=dict)
     chaos: Chaos | None = None
     marks: Mapping[str, SoakTest] = field(default_factory=dict)
+    processes: Sequence[WatchedProcess] = ()
+    gauges: Sequence[Gauge] = ()
 
 
 class Suite(Protocol):
@@ -53,13 +59,6 @@ class Suite(Protocol):
 
     def run(self, test: str, following: str) -> Outcome:
         """Run a test once; `following` is run next."""
-
-
-class Memory(Protocol):
-    """Reads memory between iterations."""
-
-    def checkpoint(self) -> float:
-        """Collect garbage, read every signal, return the cost in seconds."""
 
 
 Task = Callable[[World], Iterable[Message]]
@@ -113,7 +112,7 @@ class Runner:
         self._recovering: dict[str, RecoveryWatch] = {}
         self._overlapped: set[str] = set()
         self._task: Message | None = None
-        self._checkpoints = Checkpoints()
+        self.checkpoints = Checkpoints()
         self._next_flush = self._longest_calm_round = 0.0
         self._take_over(legacy)
         link.attach(self.receive)
@@ -152,6 +151,8 @@ class Runner:
             self._try_out(order, upcoming[0])
         else:
             self._round(order, upcoming[0])
+        for slope in calibrate(self.memory, self._suite, upcoming[0]):
+            self._link.send(slope)
         self._link.send(self._declared())
         if self._trial:  # others may still be trying out their tests: nothing counts before the run goes on
             self._wait_for(self._entered)
@@ -284,7 +285,7 @@ class Runner:
         now = self._now()
         if self._task is not None:
             self._run_task()
-        if now >= self._checkpoints.next:
+        if now >= self.checkpoints.next:
             self._checkpoint()
         if now >= self._next_flush:
             self.flush()
@@ -322,7 +323,7 @@ class Runner:
 
     def _checkpoint(self) -> None:
         cost = self.memory.checkpoint() if self.memory else 0.0
-        self._checkpoints.taken(self._now(), cost)
+        self.checkpoints.taken(self._now(), cost)
 
     def _run_task(self) -> None:
         task, self._task = self._task, None
@@ -342,7 +343,7 @@ class Runner:
     def _obey(self, command: Message) -> None:
         match command:
             case messages.EnterPhase(phase):
-                self._checkpoints.plan(self._now(), command.checkpoint_seconds, command.due)
+                self.checkpoints.plan(self._now(), command.checkpoint_seconds, command.due)
                 self._phase = phase
                 self._entered.set()
             case messages.WatchSeams(active):

@@ -4,7 +4,7 @@ import threading
 from dataclasses import replace
 
 from pytest_resilience.chaos.records import ChaosEvent, Seam
-from pytest_resilience.memory.records import Sample
+from pytest_resilience.memory.records import ITSELF, Sample
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.store.records import Worker
@@ -65,7 +65,7 @@ class RunnerState:
                     self.seams[known.index(key)] = message
                 else:
                     self.seams.append(message)
-            case Sample():
+            case Sample(process=process) if process == ITSELF:
                 self._rss[message.worker] = message.rss
                 if message.system_percent:
                     self._system_percent[message.worker] = message.system_percent

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from queue import SimpleQueue
 
 from pytest_resilience.clock import Clock
-from pytest_resilience.memory.records import Observer
 from pytest_resilience.memory.sampler import Sampler
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak import messages
@@ -14,7 +13,7 @@ from pytest_resilience.soak.limits import Limit
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.pacing import Load
 from pytest_resilience.soak.reach import reach
-from pytest_resilience.soak.run import sampler_of
+from pytest_resilience.soak.run import sampler_of, stop_attributing
 from pytest_resilience.soak.runner import Runner, Suite, World
 from pytest_resilience.soak.tasks import soak_tasks
 from pytest_resilience.soak.watchdog import Rescue, Watchdog
@@ -83,6 +82,7 @@ class WorkerRun:
             undo.callback(self._finish, runner)
             if self._sampler:
                 undo.callback(self._sampler.stop)
+                undo.callback(stop_attributing, runner)
                 self._sampler.start()
             if runner.watchdog:
                 undo.callback(runner.watchdog.stop)
@@ -101,7 +101,8 @@ class WorkerRun:
         runner.flush()
         if self._sampler:
             now = self._clock.now() - self._origin
-            self.end.send(Observer("sampler", now, self._sampler.cpu_seconds))
+            for observer in self._sampler.observers(now):
+                self.end.send(observer)
 
     def _next(self) -> Message:
         order = self._orders.get()
@@ -147,8 +148,9 @@ class WorkerRun:
         )
         self.end.attach(self._obey)  # the runner has attached itself
         if self._settings.enable_memory_monitoring:
-            self._sampler = sampler_of(self._runner, self.end, self._settings, self._clock, self._origin)
-            self._runner.memory = self._sampler
+            self._sampler = sampler_of(
+                self._runner, self._world, self.end, self._settings, self._clock, self._origin
+            )
         self._runner.watchdog = self._make_watchdog(self._runner)
 
     def _make_watchdog(self, runner: Runner) -> Watchdog | None:

@@ -9,7 +9,7 @@ from typing import ClassVar, TypeAlias
 
 from pytest_resilience.breakers.records import BreakerResult, Cascade, HazardResult, Transition
 from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Seam
-from pytest_resilience.memory.records import Leak, Observer, Sample
+from pytest_resilience.memory.records import Culprit, Leak, Observer, OwnSlope, Reading, Sample
 from pytest_resilience.workers import MAIN
 
 
@@ -202,6 +202,9 @@ Record: TypeAlias = (
     | Transition
     | Cascade
     | Sample
+    | Reading
+    | OwnSlope
     | Observer
+    | Culprit
     | Leak
 )

@@ -7,7 +7,7 @@ from typing import TypeVar
 from pytest_resilience.breakers.records import BreakerResult, Cascade, HazardResult, Transition
 from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Seam
 from pytest_resilience.errors import StoreError
-from pytest_resilience.memory.records import Leak, Observer, Sample
+from pytest_resilience.memory.records import Culprit, Leak, Observer, OwnSlope, Reading, Sample
 from pytest_resilience.store.records import (
     Attempt,
     Failure,
@@ -46,7 +46,10 @@ class RunData:
     transitions: tuple[Transition, ...] = ()
     cascades: tuple[Cascade, ...] = ()
     samples: tuple[Sample, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    own_slopes: tuple[OwnSlope, ...] = ()
     observers: tuple[Observer, ...] = ()
+    culprits: tuple[Culprit, ...] = ()
     leaks: tuple[Leak, ...] = ()
     hangs: tuple[Hang, ...] = ()
     workers: tuple[Worker, ...] = ()
@@ -103,7 +106,10 @@ def gather(records: Iterable[Record]) -> RunData:
         transitions=_of(Transition, everything),
         cascades=_of(Cascade, everything),
         samples=_of(Sample, everything),
+        readings=_of(Reading, everything),
+        own_slopes=_of(OwnSlope, everything),
         observers=_of(Observer, everything),
+        culprits=_of(Culprit, everything),
         leaks=_of(Leak, everything),
         hangs=_of(Hang, everything),
         workers=_of(Worker, everything),

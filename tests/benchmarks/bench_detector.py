@@ -71,7 +71,12 @@ def _sample(row: dict[str, str], checkpoint: bool) -> Sample:
 
 @cache
 def judged_as_leak(trace: Trace, thresholds: Thresholds) -> bool:
-    return judge(trace.samples, thresholds=thresholds).verdict == "leak"
+    return verdict_on(trace, thresholds) == "leak"
+
+
+@cache
+def verdict_on(trace: Trace, thresholds: Thresholds) -> str:
+    return judge(trace.samples, thresholds=thresholds, floors=False).verdict
 
 
 def growth_rule(trace: Trace) -> str:
@@ -98,14 +103,19 @@ def tune(traces: Sequence[Trace]) -> Thresholds:
 
 
 def leave_one_out(traces: Sequence[Trace]) -> None:
-    """Tune on all workloads but one, judge that one, and add up."""
+    """Tune on all workloads but one, judge that one, print what became of it, and add up."""
     flagged = missed = 0
     chosen = Counter[Thresholds]()
+    print("\n| workload left out | runs | verdicts |\n|---|---|---|")
     for workload in sorted({trace.workload for trace in traces}):
         thresholds = tune([trace for trace in traces if trace.workload != workload])
-        wrong, lost = errors([trace for trace in traces if trace.workload == workload], thresholds)
+        left_out = [trace for trace in traces if trace.workload == workload]
+        wrong, lost = errors(left_out, thresholds)
         flagged, missed = flagged + wrong, missed + lost
         chosen[thresholds] += 1
+        labels = Counter("leak" if trace.leaks else "clean" for trace in left_out)
+        verdicts = _counts(verdict_on(trace, thresholds) for trace in left_out)
+        print(f"| {workload} | {_counts(labels.elements())} | {verdicts} |")
     print(
         f"\nleave-one-workload-out: {flagged} clean flagged, {missed} leaks not found; chosen, and how often:"
     )
@@ -125,7 +135,7 @@ def table(traces: Sequence[Trace]) -> None:
         print(f"{name:11} leaks: {_counts(leaks)} | clean: {_counts(clean)}")
 
 
-def _counts(verdicts: Sequence[str]) -> str:
+def _counts(verdicts: Iterable[str]) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in Counter(verdicts).most_common())
 
 

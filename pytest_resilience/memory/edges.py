@@ -1,0 +1,204 @@
+"""Names for what refers to what: roots that have a name of their own, and the steps below them."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import (
+    AsyncGeneratorType,
+    CellType,
+    CoroutineType,
+    FrameType,
+    FunctionType,
+    GeneratorType,
+    MethodType,
+    ModuleType,
+)
+from typing import Any
+
+LONGEST_KEY = 40
+FIXTURE = ("_pytest.fixtures", "FixtureDef")
+"""By name, as this room knows no pytest: what outlives a test there is a fixture's."""
+
+MACHINERY = "what pytest needs to end it"
+"""Of a fixture: it grows for a while, and is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """What has a name of its own; the lowest `rank` says most."""
+
+    name: str
+    title: str
+    rank: int
+
+    @property
+    def is_dotted(self) -> bool:
+        """Tell whether what follows makes an expression: of fixtures and frames it does not."""
+        return self.rank < 3
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One step down: as code writes it (`._quotes`, `['a']`), and in words; `owner` is an instance."""
+
+    text: str
+    title: str
+    owner: Any = None
+
+
+NOTHING = Edge("", "")
+
+
+def root_name(one: Any) -> Root | None:
+    """Return the name of a module's or a class's namespace, of a function, a fixture or a frame."""
+    if type(one) is dict and (module := _module_of(one)):
+        return Root(module, f"module {module}", 0)
+    if isinstance(one, ModuleType):
+        return Root(one.__name__, f"module {one.__name__}", 0)
+    if isinstance(one, type):
+        return Root(class_name(one), f"class {class_name(one)}", 1)
+    if isinstance(one, FunctionType):
+        name = f"{one.__module__}.{one.__qualname__}"
+        return Root(name, f"function {name}", 2)
+    if _is_cached_function(one):
+        name = f"{one.__module__}.{one.__qualname__}"
+        return Root(name, f"cached function {name}", 2)
+    if _is_fixture(one):
+        return Root(f"fixture {one.argname}", f"fixture {one.argname}", 3)
+    if isinstance(one, (GeneratorType, CoroutineType, AsyncGeneratorType)):
+        return Root(f"{one.__qualname__}()", f"suspended {one.__qualname__}()", 4)
+    if isinstance(one, FrameType):
+        return Root(f"{one.f_code.co_qualname}()", f"frame of {one.f_code.co_qualname}()", 4)
+    return None
+
+
+def _module_of(namespace: dict[Any, Any]) -> str:
+    """Return the name of the module whose namespace this is, or an empty string."""
+    name = dict.get(namespace, "__name__")
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    return name if isinstance(name, str) and getattr(module, "__dict__", None) is namespace else ""
+
+
+def _is_cached_function(one: Any) -> bool:
+    return type(one).__name__ == "_lru_cache_wrapper" and type(one).__module__ == "functools"
+
+
+def _is_fixture(one: Any) -> bool:
+    return any((kind.__module__, kind.__name__) == FIXTURE for kind in type(one).__mro__)
+
+
+def class_name(kind: type) -> str:
+    """Return the dotted name of a class, without the module if it is a builtin."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def edge_between(chain: Sequence[Any], place: int) -> Edge:
+    """Return the step from one object of a chain down to the next."""
+    parent, child = chain[place], chain[place + 1]
+    above = chain[place - 1] if place else None
+    if _is_named_above(parent, above):
+        return NOTHING
+    if _is_cached_function(parent):
+        return Edge("", "its cache")
+    if isinstance(parent, dict):
+        return _from_dict(parent, child, is_namespace=place == 0 and bool(_module_of(parent)))
+    if isinstance(parent, (list, tuple)):
+        return Edge("[…]", f"an element of a {type(parent).__name__}")
+    if isinstance(parent, FunctionType):
+        return _from_function(parent, child, chain[place + 2] if place + 2 < len(chain) else None)
+    if isinstance(parent, (GeneratorType, CoroutineType, AsyncGeneratorType, FrameType)):
+        return _from_frame(parent, child)
+    if isinstance(parent, MethodType):
+        return Edge("", "a bound method")
+    if _is_fixture(parent):
+        return Edge("", "its value" if child is parent.cached_result else MACHINERY)
+    return _from_instance(chain, place)
+
+
+def _is_named_above(parent: Any, above: Any) -> bool:
+    """Tell whether the step was named with the object above: a namespace, or the tuple of a function's."""
+    if isinstance(above, (type, FunctionType)) or _is_cached_function(above) or _is_fixture(above):
+        return type(parent) in (dict, tuple, CellType)
+    if isinstance(parent, CellType):
+        return True
+    return type(parent) is dict and above is not None and instance_namespace(above) is parent
+
+
+def _from_dict(parent: dict[Any, Any], child: Any, *, is_namespace: bool) -> Edge:
+    key = next((key for key, value in list(dict.items(parent)) if value is child), None)
+    if key is None:
+        return Edge("[…]", "a key of a dict")
+    if is_namespace and isinstance(key, str):
+        return Edge(f".{key}", key)
+    written = repr(key) if type(key) in (str, int, bytes) else f"<{class_name(type(key))}>"
+    return Edge(f"[{_shortened(written)}]", f"[{_shortened(written)}] of a dict")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_KEY else f"{text[: LONGEST_KEY - 1]}…"
+
+
+def _from_function(parent: FunctionType, child: Any, below: Any) -> Edge:
+    """Name the variable of a closure, a default value or an attribute."""
+    cells = parent.__closure__ or ()
+    for name, cell in zip(parent.__code__.co_freevars, cells, strict=False):
+        if cell is child or (child is cells and cell is below):
+            return Edge(f".<closure>.{name}", f"variable {name} of its closure")
+    if child is parent.__defaults__ or child is parent.__kwdefaults__:
+        return Edge(".<default>", "a default value")
+    return Edge("", "an attribute")
+
+
+def _from_frame(parent: Any, child: Any) -> Edge:
+    frame = parent
+    for name in ("gi_frame", "cr_frame", "ag_frame"):
+        frame = getattr(parent, name, None) or frame
+    variables = frame.f_locals if isinstance(frame, FrameType) else {}
+    name = next((name for name, value in list(variables.items()) if value is child), "")
+    return Edge(f".<local>.{name}", f"variable {name}") if name else Edge("", "a variable")
+
+
+def _from_instance(chain: Sequence[Any], place: int) -> Edge:
+    """Name the attribute of an instance (or a class), whether the chain goes through its __dict__ or not."""
+    owner, child = chain[place], chain[place + 1]
+    is_namespace = isinstance(owner, type) or instance_namespace(owner) is child
+    if isinstance(child, dict) and is_namespace and place + 2 < len(chain):
+        child = chain[place + 2]
+    for name, value in _attributes(owner):
+        if value is child:
+            return Edge(f".{name}", f"{name} of {_kind(owner)}", owner)
+    return Edge("", f"inside of {_kind(owner)}", owner)
+
+
+def _kind(owner: Any) -> str:
+    return f"class {class_name(owner)}" if isinstance(owner, type) else f"a {class_name(type(owner))}"
+
+
+def instance_namespace(one: Any) -> Any:
+    """Return the __dict__ of an instance without running any code of its class; None if it has none."""
+    if isinstance(one, type):
+        return None
+    try:
+        return object.__getattribute__(one, "__dict__")
+    except AttributeError:
+        return None
+
+
+def _attributes(owner: Any) -> list[tuple[str, Any]]:
+    if isinstance(owner, type):
+        return list(owner.__dict__.items())
+    namespace = instance_namespace(owner)
+    found = list(namespace.items()) if isinstance(namespace, dict) else []
+    for kind in type(owner).__mro__:
+        for name, member in list(kind.__dict__.items()):
+            if type(member).__name__ == "member_descriptor":
+                found.extend((name, value) for value in _member(member, owner))
+    return found
+
+
+def _member(member: Any, owner: Any) -> list[Any]:
+    """Return the value of a slot, if it is set."""
+    try:
+        return [member.__get__(owner)]
+    except AttributeError:
+        return []

@@ -1,0 +1,107 @@
+"""From a series of censuses to those who grew most: containers with what they hold, and types."""
+
+import sys
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from gc import get_referents, is_tracked
+from types import FunctionType, ModuleType
+from typing import Any
+
+from pytest_resilience.memory.census import SLICE, Census, growing_containers, growing_types
+from pytest_resilience.memory.edges import class_name
+
+MOST_CONTAINERS = 12
+MOST_TYPES = 6
+MOST_PARTS = 64
+"""Objects whose sizes are added up for the size of one element."""
+
+NEWEST = 3
+SHARED = (ModuleType, type, FunctionType)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """What grew, by how many objects and about how many bytes; `examples` are what holders are sought of."""
+
+    name: str
+    grew: int
+    size: float
+    examples: tuple[Any, ...]
+    is_container: bool
+
+
+def suspects(censuses: Sequence[Census], objects: list[Any]) -> list[Suspect]:
+    """Return what grew in the censuses, the largest first; `objects` is the heap now.
+
+    Of types that the collector does not know (strings, numbers) only the containers are named.
+    """
+    containers = {one.key: one for one in growing_containers(censuses)[:MOST_CONTAINERS]}
+    types = {one.key: one for one in growing_types(censuses)[:MOST_TYPES]}
+    found, examples = _look_up(objects, containers.keys(), types.keys())
+    everything = [
+        *(_of_container(one, containers[id(one)].grew) for one in found),
+        *(_of_type(kind, types[kind].grew, some) for kind, some in examples.items() if some),
+    ]
+    return sorted(everything, key=lambda one: -one.size)
+
+
+def _look_up(
+    objects: list[Any], ids: Iterable[int], kinds: Iterable[type]
+) -> tuple[list[Any], dict[type, tuple[Any, ...]]]:
+    """Return the containers of these ids, and the newest objects of these types."""
+    wanted, looked_for = set(ids), set(kinds)
+    found: dict[int, Any] = {}
+    newest: dict[type, deque[Any]] = {kind: deque(maxlen=NEWEST) for kind in looked_for}
+    for start in range(0, len(objects), SLICE):
+        some = objects[start : start + SLICE]
+        for one in some:
+            if id(one) in wanted:
+                found[id(one)] = one
+            if type(one) in looked_for:
+                newest[type(one)].append(one)
+        if len(found) < len(wanted):
+            plain = (one for one in get_referents(*some) if type(one) is dict and not is_tracked(one))
+            found.update((id(one), one) for one in plain if id(one) in wanted)
+    return list(found.values()), {kind: tuple(some) for kind, some in newest.items()}
+
+
+def _of_container(container: Any, grew: int) -> Suspect:
+    elements = list(_newest(container))
+    kinds = Counter(map(type, elements)).most_common(1)
+    size = sum(map(size_of, elements)) / max(1, len(elements))
+    name = class_name(kinds[0][0]) if kinds else class_name(type(container))
+    return Suspect(name, grew, grew * (size + sys.getsizeof(0)), (container,), is_container=True)
+
+
+def _newest(container: Any) -> Iterator[Any]:
+    """Yield some of the elements added last; of a set, some that are anywhere."""
+    values = dict.values(container) if isinstance(container, dict) else container
+    newest = iter(values) if isinstance(values, (set, frozenset)) else reversed(values)
+    for _, one in zip(range(NEWEST), newest, strict=False):
+        yield one
+
+
+def _of_type(kind: type, grew: int, examples: tuple[Any, ...]) -> Suspect:
+    return Suspect(class_name(kind), grew, grew * _own_size(examples[-1]), examples, is_container=False)
+
+
+def size_of(one: Any) -> int:
+    """Return about how many bytes an object takes with what belongs to it: shared parts count too."""
+    seen = {id(one)}
+    queue, total = deque([one]), 0
+    while queue and len(seen) <= MOST_PARTS:
+        part = queue.popleft()
+        total += _own_size(part)
+        for below in get_referents(part):
+            if id(below) not in seen and not isinstance(below, SHARED):
+                seen.add(id(below))
+                queue.append(below)
+    return total
+
+
+def _own_size(part: Any) -> int:
+    try:
+        return sys.getsizeof(part)
+    except Exception:  # __sizeof__ of a class of the user's
+        return 0

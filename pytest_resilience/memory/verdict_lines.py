@@ -1,0 +1,44 @@
+"""A leak verdict in one line: what, how fast, of what, and what the run could have seen."""
+
+from pytest_resilience.memory.patterns import describe_rate, format_small
+from pytest_resilience.memory.records import Leak
+from pytest_resilience.memory.series import NEEDED, Series
+from pytest_resilience.memory.vote import Finding
+from pytest_resilience.units import format_bytes, format_duration
+
+
+def leak_line(leak: Leak, in_bytes: Leak | None) -> str:
+    """Say what leaks; `in_bytes` is what leaking objects cost in resident memory, as far as that is known.
+
+    `leak: 514 B/iteration (7.2 MiB/h) of dict, held by shop.cache._quotes, …` once the culprit is known.
+    """
+    culprit = leak.culprits.partition("\n")[0]
+    counted = describe_rate(leak.signal, leak.per_iteration, leak.per_hour, "" if in_bytes else culprit)
+    sized = ""
+    if in_bytes:
+        sized = describe_rate("rss", in_bytes.per_iteration, in_bytes.per_hour, culprit) + ", "
+    return f"leak: {sized}{counted}, {leak.pattern}, confidence {leak.confidence:.2f}"
+
+
+def suspect_line(series: Series, finding: Finding) -> str:
+    """Say what grew and cannot be told from a warm-up or a cycle yet."""
+    noun = series.trait.noun
+    if finding.outcome == "late":
+        since = format_duration(series.times[-1] - series.times[finding.begins])
+        return f"inconclusive: {noun} began to grow in the last {since}, a warm-up or a leak; run longer."
+    return f"inconclusive: {noun} rises and falls too slowly to compare three of its lows; run longer."
+
+
+def clean_line(samples: int, per_iteration: float | None, per_hour: float | None) -> str:
+    """Say that nothing leaks, and how much would have shown."""
+    clean = f"clean: nothing keeps growing over {samples} samples"
+    if per_hour is None:
+        return f"{clean}."
+    hourly = f"{format_bytes(per_hour)}/h"
+    smallest = hourly if per_iteration is None else f"{format_small(per_iteration)}/iteration ({hourly})"
+    return f"{clean}; a leak of {smallest} would have been found."
+
+
+def too_few_line(count: int) -> str:
+    """Say that there is not enough to judge."""
+    return f"inconclusive: {count} samples, {NEEDED} are needed; run longer or sample more often."

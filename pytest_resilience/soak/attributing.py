@@ -1,0 +1,103 @@
+"""The sampler's checkpoints, and behind them a look at who grows, once a signal has tripped."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from pytest_resilience.memory.allocations import Allocations, available
+from pytest_resilience.memory.attribute import Attribution, Views
+from pytest_resilience.memory.handles import child_processes, open_descriptors, threads_of
+from pytest_resilience.memory.processes import WatchedProcess
+from pytest_resilience.memory.records import ATTRIBUTION, ITSELF, Culprit, Observer, OwnSlope
+from pytest_resilience.memory.suspicion import Suspect
+from pytest_resilience.soak.calibration import Memory
+from pytest_resilience.soak.checkpoints import SHARE, Checkpoints
+
+FIRST_LOOK_SECONDS = 0.2
+ROOMY = 1.5
+"""A look may take longer than any before, by so much."""
+
+
+class Attributing:
+    """Stands in for the sampler where the runner reads memory between two iterations.
+
+    `suspect` may be called on any thread. While somebody is sought checkpoints come as often as the looks:
+    both end by themselves.
+
+    Args:
+        memory: the sampler.
+        processes: those that are watched; of them only what is open and running can be named.
+        keep: takes the culprits, and in the end what looking has cost.
+        now: the run's time in seconds.
+        checkpoints: when the runner takes them.
+        spacing: the seconds between two looks, so that something can grow.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        processes: Iterable[WatchedProcess],
+        keep: Callable[[Culprit | Observer], None],
+        now: Callable[[], float],
+        checkpoints: Checkpoints,
+        spacing: float,
+        own: Attribution | None = None,
+    ) -> None:
+        self._checkpoints, self._spacing = checkpoints, spacing
+        self._next, self._longest = 0.0, FIRST_LOOK_SECONDS
+        self._memory, self._keep, self._now = memory, keep, now
+        self._attributions: Mapping[str, Attribution] = {
+            ITSELF: own or Attribution(allocations=Allocations() if available() else None),
+            **{one.name: Attribution(Views(census=None, handles=_handles_of(one))) for one in processes},
+        }
+        self._kept: dict[str, tuple[Culprit, ...]] = {}
+
+    def suspect(self, found: Suspect) -> None:
+        """Look who holds what a signal counts, from the next checkpoint on."""
+        attribution = self._attributions.get(found.leak.process)
+        if attribution is not None:
+            attribution.suspect(found.leak.signal)
+            self._checkpoints.ask(self._now())
+
+    def checkpoint(self) -> float:
+        """Let the sampler read everything, then look; return what the reading may cost the next one."""
+        cost, now = self._memory.checkpoint(), self._now()
+        if now >= self._next and self._checkpoints.room(now) > ROOMY * self._longest:
+            for process, attribution in self._active.items():
+                self._look(process, attribution)
+            self._longest = max(self._longest, self._now() - now)
+            self._next = self._now() + self._spacing
+        return min(cost, SHARE * self._spacing) if self._active else cost
+
+    @property
+    def _active(self) -> Mapping[str, Attribution]:
+        return {name: one for name, one in self._attributions.items() if one.active}
+
+    def close(self) -> None:
+        """Stop what still traces; call it on the tests' thread."""
+        for attribution in self._attributions.values():
+            attribution.close()
+
+    def calibrate(self, run_empty: Callable[[], None]) -> Sequence[OwnSlope]:
+        """Let the sampler measure what an empty iteration leaves."""
+        return self._memory.calibrate(run_empty)
+
+    def _look(self, process: str, attribution: Attribution) -> None:
+        culprits = attribution.look()
+        if culprits != self._kept.get(process):
+            self._kept[process] = culprits
+            for culprit in culprits:
+                self._keep(replace(culprit, process=process, at=self._now()))
+        seconds = sum(one.seconds for one in self._attributions.values())
+        self._keep(Observer(ATTRIBUTION, self._now(), seconds))
+
+
+def _handles_of(process: WatchedProcess) -> Mapping[str, Callable[[], Mapping[str, int]]]:
+    """Return what lists the handles of a process from outside; nothing while it does not run."""
+    listings = {"fds": open_descriptors, "threads": threads_of, "children": child_processes}
+    return {name: partial(_listed, process, listing) for name, listing in listings.items()}
+
+
+def _listed(process: WatchedProcess, listing: Callable[[int], Mapping[str, int]]) -> Mapping[str, int]:
+    pid = process.find()
+    return listing(pid) if pid else {}

@@ -1,0 +1,98 @@
+"""Suspicions while a run goes on: told once, of the phase that is judged, in bounded memory."""
+
+import gc
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+
+from pytest_resilience.memory.columns import Columns
+from pytest_resilience.memory.records import OwnSlope, Sample
+from pytest_resilience.memory.suspicion import CAPACITY, Suspect, Suspicion
+from pytest_resilience.units import MIB
+
+JUDGED, OTHER = "MEMORY_SOAK_TESTING", "CHAOS_INJECTION"
+
+
+class Watch:
+    """A suspicion whose judging costs nothing, and what it told."""
+
+    def __init__(self, cpu: Callable[[], float] = lambda: 0.0) -> None:
+        self.told: list[Suspect] = []
+        self.suspicion = Suspicion(lambda phase: phase == JUDGED, self.told.append, cpu)
+
+    def take(self, samples: Iterator[Sample], count: int) -> None:
+        """Have so many samples, four at a time as they are delivered."""
+        while batch := list(islice(samples, min(4, count))):
+            self.suspicion.take(batch)
+            count -= len(batch)
+
+
+def growing(per_sample: int, phase: str = JUDGED, process: str = "") -> Iterator[Sample]:
+    """Yield samples, eight a second, whose malloc memory grows (of another process its RSS)."""
+    for index in range(100_000):
+        size = 10 * MIB + per_sample * index
+        sample = Sample(index / 8, phase, checkpoint=False, iteration=index * 10, rss=50 * MIB)
+        if process:
+            yield replace(sample, rss=size, process=process, pid=7)
+        else:
+            yield replace(sample, malloc_used=size, blocks=10**5)
+
+
+def test_steady_growth_is_suspect_and_told_once() -> None:
+    """It trips soon after the samples that are needed, with the rate so far."""
+    watch = Watch()
+    watch.take(growing(20_000), 400)
+    assert [(one.leak.signal, one.leak.process) for one in watch.told] == [("malloc_used", "")]
+    assert watch.told[0].at < 8
+    assert watch.told[0].line == "suspect: malloc_used keeps growing; the verdict comes at the end"
+    assert watch.told[0].leak.per_iteration == 2_000
+
+
+def test_a_watched_process_is_suspect_by_its_name() -> None:
+    """Its resident memory is all that can be seen."""
+    watch = Watch()
+    watch.take(growing(100_000, process="server"), 200)
+    assert [one.line for one in watch.told] == [
+        "suspect: rss of process server keeps growing; the verdict comes at the end"
+    ]
+
+
+def test_what_is_not_judged_or_stands_still_is_not_suspect() -> None:
+    """Faults distort other phases."""
+    watch = Watch()
+    watch.take(growing(20_000, phase=OTHER), 200)
+    watch.take(growing(0), 200)
+    assert watch.told == []
+
+
+def test_what_the_loop_leaves_behind_is_not_suspect() -> None:
+    """The calibration is subtracted here too."""
+    watch = Watch()
+    watch.suspicion.subtract([OwnSlope("malloc_used", 2_000.0, 800)])
+    watch.take(growing(20_000), 200)
+    assert watch.told == []
+
+
+def test_a_long_run_is_kept_in_bounded_memory() -> None:
+    """From sample 1,000 to 8,000 nothing is allocated that is not given back, and growth is still seen."""
+    watch = Watch(cpu=time.thread_time)
+    slow = growing(200)
+    watch.take(slow, 1_000)
+    gc.collect()
+    before = sys.getallocatedblocks()
+    watch.take(slow, 7_000)
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 200
+    assert [one.leak.signal for one in watch.told] == ["malloc_used"]
+
+
+def test_halving_keeps_every_second_sample() -> None:
+    """The first of them stays the first."""
+    columns = Columns(CAPACITY)
+    for index in range(9):
+        columns.append(float(index), "A", index, {"rss": index}, process="p", pid=index)
+    columns.halve()
+    kept = [(one.at, one.rss, one.pid) for one in columns.samples()]
+    assert kept == [(2.0 * number, 2 * number, 2 * number) for number in range(5)]

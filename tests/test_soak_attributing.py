@@ -1,0 +1,257 @@
+"""Behind the checkpoints of a soak: from a suspicion on, looks are taken, spaced, in time, and kept."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from plugin_soaks import Finished, Project, run
+
+from pytest_resilience.clock import ManualClock
+from pytest_resilience.memory.attribute import Attribution, Views
+from pytest_resilience.memory.processes import WatchedProcess
+from pytest_resilience.memory.records import ATTRIBUTION, ITSELF, Culprit, Leak, Observer, OwnSlope
+from pytest_resilience.memory.suspicion import Suspect
+from pytest_resilience.soak.attributing import Attributing
+from pytest_resilience.soak.checkpoints import Checkpoints
+
+LEAK = Leak(
+    signal="fds",
+    verdict="leak",
+    pattern="linear",
+    kind="descriptors",
+    severity="warning",
+    unit="descriptors",
+    per_iteration=1.0,
+    per_hour=3600.0,
+    confidence=1.0,
+    samples=64,
+    baseline=1.0,
+    current=2.0,
+    projection_24h=3.0,
+    recommendation="Close them.",
+)
+
+
+class Readings:
+    """A sampler whose checkpoints cost what is said."""
+
+    def __init__(self) -> None:
+        self.cost = 1.0
+
+    def checkpoint(self) -> float:
+        return self.cost
+
+    def calibrate(self, run_empty: Callable[[], None]) -> Sequence[OwnSlope]:
+        run_empty()
+        return (OwnSlope("blocks", 1.0, 10),)
+
+
+class Stage:
+    """An Attributing on a manual clock; each look sees one descriptor more, and takes `look_seconds`."""
+
+    def __init__(self, look_seconds: float = 0.1, processes: Sequence[WatchedProcess] = ()) -> None:
+        self.clock = ManualClock()
+        self.looks: list[float] = []
+        self.look_seconds = look_seconds
+        self.kept: list[Culprit | Observer] = []
+        self.checkpoints = Checkpoints()
+        own = Attribution(Views(handles={"fds": self.list_descriptors}), clock=self.clock.now)
+        self.attributing = Attributing(
+            Readings(),
+            processes,
+            self.kept.append,
+            now=self.clock.now,
+            checkpoints=self.checkpoints,
+            spacing=1.0,
+            own=own,
+        )
+
+    def list_descriptors(self) -> dict[str, int]:
+        self.looks.append(self.clock.now())
+        self.clock.advance(self.look_seconds)
+        return {"file /tmp/a": len(self.looks)}
+
+    def suspect(self, **changes: object) -> None:
+        self.attributing.suspect(Suspect(replace(LEAK, **changes), self.clock.now()))  # type: ignore[arg-type]
+
+    def pass_time(self, seconds: float, step: float = 0.25) -> None:
+        until = self.clock.now() + seconds
+        while self.clock.now() < until:
+            self.attributing.checkpoint()
+            self.clock.advance(step)
+
+    @property
+    def culprits(self) -> list[Culprit]:
+        return [one for one in self.kept if isinstance(one, Culprit)]
+
+
+def test_nobody_looks_before_a_signal_trips() -> None:
+    """A clean run pays nothing, and its checkpoints cost what they cost."""
+    stage = Stage()
+    stage.pass_time(10)
+    assert (stage.looks, stage.kept) == ([], [])
+    assert stage.attributing.checkpoint() == 1.0
+
+
+def test_looks_are_spaced_and_end() -> None:
+    """One look each second, six in all; the culprits are kept from the third look on."""
+    stage = Stage()
+    stage.suspect()
+    stage.pass_time(30)
+    gaps = [later - earlier for earlier, later in pairwise(stage.looks)]
+    assert len(stage.looks) == 6
+    assert min(gaps) >= 1.0
+    assert [one.grew for one in stage.culprits] == [2, 3, 4, 5]
+    assert stage.culprits[-1].noun == "file /tmp/a"
+    assert stage.culprits[-1].at > stage.culprits[0].at
+
+
+def test_checkpoints_come_sooner_while_somebody_is_sought() -> None:
+    """The first at once, the others as often as the looks; later as their cost asks for."""
+    stage = Stage()
+    stage.checkpoints.plan(0.0, 100.0, ())
+    stage.checkpoints.taken(0.0, 50.0)
+    stage.suspect()
+    assert stage.checkpoints.next == 0.0
+    assert stage.attributing.checkpoint() == pytest.approx(0.02)
+    stage.pass_time(30)
+    assert stage.attributing.checkpoint() == 1.0
+
+
+def test_no_look_is_begun_that_would_delay_a_checkpoint_that_is_due() -> None:
+    """Growth is judged by checkpoints in time: looks make room for them, and go on afterwards."""
+    stage = Stage(look_seconds=0.5)
+    stage.checkpoints.plan(0.0, 100.0, due=(4.0, 5.0))
+    stage.suspect()
+    stage.pass_time(3.99)
+    before = len(stage.looks)
+    assert all(look + 0.75 <= 4.0 for look in stage.looks)
+    stage.pass_time(1.0)
+    stage.checkpoints.taken(5.0, 0.0)
+    stage.pass_time(20)
+    assert 0 < before < len(stage.looks) == 6
+
+
+def test_what_looking_cost_is_told() -> None:
+    """An observer of its own: it is no part of the sampler's share of a core."""
+    stage = Stage()
+    stage.suspect()
+    stage.pass_time(30)
+    observers = [one for one in stage.kept if isinstance(one, Observer)]
+    assert {one.name for one in observers} == {ATTRIBUTION}
+    assert observers[-1].cpu_seconds == pytest.approx(0.6)
+
+
+def test_the_heap_is_not_searched_for_another_process() -> None:
+    """What its sizes count is not here; and a process that nobody watches is left out."""
+    watched = WatchedProcess("shop", lambda: None)
+    stage = Stage(processes=[watched])
+    stage.suspect(process="shop", signal="rss")
+    stage.suspect(process="unknown")
+    stage.pass_time(10)
+    assert stage.looks == []
+    assert stage.culprits == []
+    assert not any(isinstance(one, Observer) and one.cpu_seconds > 1 for one in stage.kept)
+
+
+def test_calibration_is_left_to_the_sampler() -> None:
+    """What it measures is passed on."""
+    ran: list[int] = []
+    assert Stage().attributing.calibrate(lambda: ran.append(1))[0].signal == "blocks"
+    assert ran == [1]
+
+
+SERVER = """
+import json
+
+kept = []
+sessions = []
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    kept.append(bytearray(20_000))
+    sessions.append(open("/dev/null"))
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": json.dumps({"price": 1.5}).encode()})
+"""
+WATCHING = """
+import http.client, socket, subprocess, sys, time
+import pytest
+from pytest_resilience import Service
+
+@pytest.fixture(scope="session")
+def server():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "server:app", "--port", str(port), "--log-level", "warning"]
+    with subprocess.Popen(command) as process:
+        for _ in range(600):
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except ConnectionError:
+                time.sleep(0.05)
+        yield process, port
+        process.kill()
+
+@pytest.fixture(scope="session")
+def resilience_services(server):
+    return [Service("quote_service", process=server[0])]
+
+@pytest.fixture(scope="session")
+def client(server):
+    connection = http.client.HTTPConnection("127.0.0.1", server[1])
+    yield connection
+    connection.close()
+"""
+LEAKING = """
+import json
+import pytest
+
+quotes = {}
+
+@pytest.mark.soak
+def test_quote(client):
+    client.request("GET", "/")
+    assert json.loads(client.getresponse().read())["price"] == 1.5
+    number = len(quotes)
+    quotes[number] = {f"price {place}": str(number + place) for place in range(20)}
+"""
+PROJECT = Project(
+    ("--soak-duration=30s",),
+    "resilience_enable_chaos_testing = false\nsoak_phases =\n    MEMORY_SOAK_TESTING = 80%\n",
+    {"server.py": SERVER, "conftest.py": WATCHING, "test_shop.py": LEAKING},
+)
+
+
+@pytest.fixture(scope="module")
+def soak(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Soak a suite that leaks, and asks a server that leaks too."""
+    return run(tmp_path_factory.mktemp("leaking"), PROJECT)
+
+
+def test_the_holder_of_a_leak_is_named(soak: Finished) -> None:
+    """A real soak: type and container."""
+    culprits = [one["culprits"] for one in soak.report["leaks"] if one["process"] == ITSELF]
+    assert culprits, soak.output
+    assert culprits[0].splitlines()[0] == "dict, held by test_shop.quotes", soak.output
+
+
+def test_a_leak_of_a_watched_process_is_attributed_to_it(soak: Finished) -> None:
+    """uvicorn serves quotes and leaks: found under the name of the service, by the target of its descriptors.
+
+    Our own heap is not searched for what it holds.
+    """
+    leaks = {one["signal"]: one for one in soak.report["leaks"] if one["process"] == "quote_service"}
+    assert leaks["fds"]["culprits"] == "file /dev/null", soak.output
+    assert "rss" in leaks
+    assert "held by" not in "".join(one["culprits"] for one in leaks.values())
+    row = next(one for one in soak.report["criteria"] if one["criterion"] == "memory_leak_detected")
+    assert "process quote_service: leak: " in row["detail"]
+    assert "of file /dev/null" in row["detail"]
