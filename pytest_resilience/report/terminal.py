@@ -130,7 +130,7 @@ def _criteria(criteria: Sequence[CriterionRow]) -> list[str]:
 
 
 def _hazards(hazards: Sequence[HazardResult]) -> list[str]:
-    """Show what breakers fell for, what counts first and with its calls; the other calls are in report.json."""
+    """Show what breakers fell for, what counts first and with its calls; others are in report.json."""
     fell = [one for one in hazards if one.verdict == "failed"]
     fell.sort(key=lambda one: (not one.counts, one.level != "wrong"))
     header = ("hazard", "breaker", "level", "detail")
