@@ -367,6 +367,26 @@ def test_its_own_errors_are_used() -> None:
         assert not issubclass(traits.ignored, OwnError)
 
 
+def test_real_time_is_not_waited_for_long() -> None:
+    """A window of an hour, and slow calls of ten minutes, are left to virtual time, and say so."""
+    breaker = nopanic.CircuitBreaker(min_calls=3, window=3600, slow_call_duration=600, reset_timeout=30)
+    checker = Checker(subject_of("test_circuit", breaker), real_time=True)
+    assert checker.scenario("half_open_recovery").verdict == "passed"
+    slow = checker.scenario("slow_call_threshold")
+    assert (slow.verdict, slow.detail) == ("not_applicable", "it would take 10m06s of real time")
+
+
+def test_a_backoff_is_shortened_with_its_cap() -> None:
+    """In real time the growth is seen as well, and where it ends."""
+    config = Config(
+        wait_duration_in_open=30, wait_duration_backoff_multiplier=2, wait_duration_in_open_max=120
+    )
+    with lent(interlock.CircuitBreaker(name="mine", config=config)) as (adapter, _):
+        adapter.set_open_seconds(0.1)
+        assert adapter.traits.open_seconds == 0.1
+        assert adapter.traits.backoff_cap == pytest.approx(0.4)
+
+
 PATCHED = [package for package in MODULES if load_library(package).clocks]
 
 

@@ -9,6 +9,7 @@ from pytest_resilience.breakers.adapter import State, Traits
 from pytest_resilience.breakers.bench import Bench
 from pytest_resilience.breakers.dependency import Dependency
 from pytest_resilience.breakers.flight import Flight, Kind, NotPossibleError, Outcome
+from pytest_resilience.breakers.limits import MOST_REAL_WAIT_SECONDS
 from pytest_resilience.units import format_duration
 
 # Only a breaker that deadlocks takes this long over calls that do nothing.
@@ -102,7 +103,9 @@ class Drive:
         self._steps.append(step)
 
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
+        """Let time pass; leave out what would really wait for long."""
+        if not self.bench.hands.virtual and seconds > MOST_REAL_WAIT_SECONDS:
+            raise NotPossibleError(f"it would take {format_duration(seconds)} of real time")
         self.bench.hands.advance(seconds)
         self.note(f"{format_duration(seconds)} later")
 
