@@ -29,7 +29,7 @@ from pytest_resilience.breakers.adapter import Adapter, CapabilityError, State, 
 from pytest_resilience.breakers.bench import Bench, ways_of
 from pytest_resilience.breakers.checks import Checker
 from pytest_resilience.breakers.flight import Way
-from pytest_resilience.breakers.hands import Hands, VacuousClockError
+from pytest_resilience.breakers.hands import Hands, RealHands, VacuousClockError
 from pytest_resilience.breakers.libraries import MODULES, load_library
 from pytest_resilience.breakers.subject import Subject, subject_of
 
@@ -374,6 +374,16 @@ def test_real_time_is_not_waited_for_long() -> None:
     assert checker.scenario("half_open_recovery").verdict == "passed"
     slow = checker.scenario("slow_call_threshold")
     assert (slow.verdict, slow.detail) == ("not_applicable", "it would take 10m06s of real time")
+
+
+def test_a_busy_machine_is_no_defect_in_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where each wait takes too long, nothing is said of the breaker, and certainly not that it passed."""
+    real = RealHands.advance
+    monkeypatch.setattr(RealHands, "advance", lambda hands, seconds: real(hands, seconds + 0.3))
+    checker = Checker(subject_of("test_circuit", SAMPLES["nopanic"]), real_time=True)
+    found = checker.scenario("half_open_recovery")
+    assert found.verdict == "not_applicable"
+    assert "the machine was too busy to look before the open time was over" in found.detail
 
 
 def test_a_backoff_is_shortened_with_its_cap() -> None:
