@@ -29,7 +29,7 @@ from pytest_resilience.breakers.adapter import Adapter, CapabilityError, State, 
 from pytest_resilience.breakers.bench import Bench, ways_of
 from pytest_resilience.breakers.checks import Checker
 from pytest_resilience.breakers.flight import Way
-from pytest_resilience.breakers.hands import Hands, VacuousClockError
+from pytest_resilience.breakers.hands import Hands, RealHands, VacuousClockError
 from pytest_resilience.breakers.libraries import MODULES, load_library
 from pytest_resilience.breakers.subject import Subject, subject_of
 
@@ -365,6 +365,36 @@ def test_its_own_errors_are_used() -> None:
         assert traits.failure is OwnError
         assert traits.ignored is not None
         assert not issubclass(traits.ignored, OwnError)
+
+
+def test_real_time_is_not_waited_for_long() -> None:
+    """A window of an hour, and slow calls of ten minutes, are left to virtual time, and say so."""
+    breaker = nopanic.CircuitBreaker(min_calls=3, window=3600, slow_call_duration=600, reset_timeout=30)
+    checker = Checker(subject_of("test_circuit", breaker), real_time=True)
+    assert checker.scenario("half_open_recovery").verdict == "passed"
+    slow = checker.scenario("slow_call_threshold")
+    assert (slow.verdict, slow.detail) == ("not_applicable", "it would take 10m06s of real time")
+
+
+def test_a_busy_machine_is_no_defect_in_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where each wait takes too long, nothing is said of the breaker, and certainly not that it passed."""
+    real = RealHands.advance
+    monkeypatch.setattr(RealHands, "advance", lambda hands, seconds: real(hands, seconds + 0.3))
+    checker = Checker(subject_of("test_circuit", SAMPLES["nopanic"]), real_time=True)
+    found = checker.scenario("half_open_recovery")
+    assert found.verdict == "not_applicable"
+    assert "the machine was too busy to look before the open time was over" in found.detail
+
+
+def test_a_backoff_is_shortened_with_its_cap() -> None:
+    """In real time the growth is seen as well, and where it ends."""
+    config = Config(
+        wait_duration_in_open=30, wait_duration_backoff_multiplier=2, wait_duration_in_open_max=120
+    )
+    with lent(interlock.CircuitBreaker(name="mine", config=config)) as (adapter, _):
+        adapter.set_open_seconds(0.1)
+        assert adapter.traits.open_seconds == 0.1
+        assert adapter.traits.backoff_cap == pytest.approx(0.4)
 
 
 PATCHED = [package for package in MODULES if load_library(package).clocks]

@@ -26,6 +26,7 @@ GROUND = (
     "units",
     "errors",
     "workers",
+    "frames",
 )
 """Single modules; each may import those to its right."""
 

@@ -9,6 +9,7 @@ from pytest_resilience.breakers.adapter import State, Traits
 from pytest_resilience.breakers.bench import Bench
 from pytest_resilience.breakers.dependency import Dependency
 from pytest_resilience.breakers.flight import Flight, Kind, NotPossibleError, Outcome
+from pytest_resilience.breakers.limits import MOST_REAL_WAIT_SECONDS
 from pytest_resilience.units import format_duration
 
 # Only a breaker that deadlocks takes this long over calls that do nothing.
@@ -38,6 +39,7 @@ class Drive:
         self._steps: list[str] = []
         self._names: dict[Flight, str] = {}
         self._failed_rounds = 0
+        self._changed_at = bench.hands.peek()
 
     @property
     def traits(self) -> Traits:
@@ -63,10 +65,13 @@ class Drive:
     def calls(self, outcome: Outcome, calls: int, *, enter: bool) -> None:
         """Make calls that end so if they get in; each must enter the dependency, or must not."""
         for _ in range(calls):
+            if enter:
+                self._may_change()
             self._judge(outcome, self.bench.call(outcome), enter=enter)
 
     def attempt(self, outcome: Outcome = "ok") -> Flight:
         """Make a call that may go either way."""
+        self._may_change()
         flight = self.bench.call(outcome)
         self.note(f"{WORDS[outcome]} {_where(flight)}")
         return flight
@@ -94,15 +99,28 @@ class Drive:
 
     def land(self, flight: Flight, outcome: Outcome) -> None:
         """Let a held call end."""
+        self._may_change()
         self.bench.finish(flight, outcome)
         self.note(f"{self._names[flight]} ends {ENDS[outcome]}")
+
+    def _may_change(self) -> None:
+        """Remember when the breaker may last have opened."""
+        self._changed_at = self.bench.hands.peek()
+
+    def _not_too_late(self) -> None:
+        """Blame no breaker for a machine that is too busy to look before the open time is over."""
+        hands = self.bench.hands
+        if not hands.virtual and hands.peek() - self._changed_at >= self.open_seconds:
+            raise NotPossibleError("the machine was too busy to look before the open time was over")
 
     def note(self, step: str) -> None:
         """Add to the story something that is not a call."""
         self._steps.append(step)
 
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
+        """Let time pass; leave out what would really wait for long."""
+        if not self.bench.hands.virtual and seconds > MOST_REAL_WAIT_SECONDS:
+            raise NotPossibleError(f"it would take {format_duration(seconds)} of real time")
         self.bench.hands.advance(seconds)
         self.note(f"{format_duration(seconds)} later")
 
@@ -165,6 +183,7 @@ class Drive:
 
     def force(self, state: State) -> None:
         """Bring it into a state by hand."""
+        self._may_change()
         shown_state = state.replace("_", "-")
         self.note(f"forced {shown_state}")
         raised = self.bench.force(state).raised
@@ -176,6 +195,7 @@ class Drive:
 
     def failing_at_once(self, calls: int, *, enter: int) -> None:
         """Make failing calls at the same time; at least `enter` must get in."""
+        self._may_change()
         entered, hung = (self._race if self.bench.way == "sync" else self._gather)(calls)
         self.note(f"{entered} of {calls} failing calls at once entered")
         if hung:
@@ -214,6 +234,8 @@ class Drive:
         self._no_waiting(flight)
         if flight.entered == enter:
             return
+        if not enter:
+            self._not_too_late()
         wanted = "to enter the dependency" if enter else "to be rejected"
         error = "" if flight.raised is None else f" ({type(flight.raised).__name__}: {flight.raised})"
         raise Mismatch(f"expected {_article(WORDS[outcome])} call {wanted}, but it {_was(flight)}{error}")

@@ -23,5 +23,8 @@ REAL_MARGIN = 0.4
 REAL_OPEN_SECONDS = 0.2
 """In real time, the open time is set to this where the adapter can; it must outlast the calls in between."""
 
+MOST_REAL_WAIT_SECONDS = 5.0
+"""What would have to wait longer at once, for a window or a slow call, is left out in real time."""
+
 MOST_REAL_SECONDS = 2.0
 """Real waiting for longer open times would take minutes."""

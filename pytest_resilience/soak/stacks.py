@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from pytest_resilience.frames import running_frames
+
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
 
@@ -22,7 +24,7 @@ def all_stacks(hidden: Sequence[str] = ()) -> str:
 
     A thread's outer frames up to the last one of a module in or below `hidden` are left out.
     """
-    frames = sys._current_frames()  # noqa: SLF001 (documented, for just this)
+    frames = running_frames()
     threads = {thread.ident: thread for thread in threading.enumerate()}
     main = threading.main_thread().ident
     others = sorted(ident for ident in frames if ident not in (main, threading.get_ident()))

@@ -75,8 +75,12 @@ class InterlockAdapter(Adapter):
         self._rebuild(classifier=_Ignoring(_engine_of(self._breaker)._classifier, ignore))  # noqa: SLF001
 
     def set_open_seconds(self, seconds: float) -> None:
-        config = _engine_of(self._breaker)._config  # noqa: SLF001
-        self._rebuild(config=replace(config, wait_duration_in_open=seconds))
+        config: Config = _engine_of(self._breaker)._config  # noqa: SLF001
+        cap = config.wait_duration_in_open_max
+        shorter = None if cap is None else cap * seconds / config.wait_duration_in_open
+        self._rebuild(
+            config=replace(config, wait_duration_in_open=seconds, wait_duration_in_open_max=shorter)
+        )
         self.traits = read_traits(_engine_of(self._breaker), self._remark)
 
     def zero_open_seconds(self) -> Adapter:
