@@ -23,6 +23,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "odds_shop"
 HOST_SCENARIOS = ("memory_pressure", "cpu_saturation", "resource_exhaustion")
 NO_HOST = "resilience_scenarios=" + "\n".join(f"not {name}" for name in HOST_SCENARIOS)
 NO_CHAOS = "resilience_enable_chaos_testing=false"
+LOOP_SCOPE = "asyncio_default_fixture_loop_scope=function"
+"""Or pytest-asyncio warns, which is an error in many suites."""
 
 
 @dataclass(frozen=True)
@@ -34,23 +36,22 @@ class Case:
     options: tuple[str, ...]
 
 
-def soak(case: Case, seconds: int, seed: int) -> RunData:
+def soak(case: Case, seconds: int, seed: int, root: Path) -> RunData:
     """Soak a suite in a process of its own and return what was recorded; raise if nothing was."""
-    with tempfile.TemporaryDirectory() as root:
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--soak-duration={seconds}s"]
-        command += [f"--resilience-dir={root}", f"--resilience-seed={seed}", *case.options]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-        done = subprocess.run(command, cwd=case.folder, env=environment, capture_output=True, text=True)
-        folder = latest_folder(Path(root))
-        if folder is None:
-            raise SystemExit(f"{case.name} could not be soaked:\n{done.stdout}\n{done.stderr}")
-        return read(folder.database)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--soak-duration={seconds}s"]
+    command += [f"--resilience-dir={root}", f"--resilience-seed={seed}", *case.options]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(command, cwd=case.folder, env=environment, capture_output=True, text=True)
+    folder = latest_folder(root)
+    if folder is None:
+        raise SystemExit(f"{case.name} could not be soaked:\n{done.stdout}\n{done.stderr}")
+    return read(folder.database)
 
 
 def cases(soaks: int, suites: Sequence[Path]) -> list[Case]:
     """Return the example so many times, and each suite once."""
     example = Case("odds_shop", EXAMPLE, ("--override-ini", NO_HOST))
-    alone = ("--soak-all", "-p", "no:randomly", "--override-ini", NO_CHAOS)
+    alone = ("--soak-all", "-p", "no:randomly", "--override-ini", NO_CHAOS, "--override-ini", LOOP_SCOPE)
     return [example] * soaks + [Case(suite.name, suite, alone) for suite in suites]
 
 
@@ -66,12 +67,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--soaks", type=int, default=10)
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--keep", type=Path, help="a folder for the records")
     parser.add_argument("suites", type=Path, nargs="*")
     options = parser.parse_args()
     print("| suite | iterations | memory_leak_detected | detail |\n|---|---|---|---|", flush=True)
     flagged = 0
     for seed, case in enumerate(cases(options.soaks, options.suites)):
-        data = soak(case, options.seconds, seed)
+        with tempfile.TemporaryDirectory() as temporary:
+            data = soak(case, options.seconds, seed, options.keep or Path(temporary))
         flagged += bool(data.leaks)
         print(line(case, data), flush=True)
     print(f"{flagged} flagged")
