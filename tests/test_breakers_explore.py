@@ -34,6 +34,12 @@ def test_a_known_defect_is_found(defect: str, seed: int) -> None:
     assert finds(defect, seed, examples=5)
 
 
+def test_what_random_sequences_found_first_is_written_now() -> None:
+    """Of two probes of aiobreaker the first fails and opens it, the second succeeds and closes it."""
+    report = explore("it", SAMPLES["aiobreaker"], examples=0)
+    assert "must be rejected after ok with overlap" in {one.kind for one in report.counterexamples}
+
+
 @pytest.mark.parametrize("sample", RIGHT)
 def test_a_right_library_is_not_accused(sample: str) -> None:
     """Documented and defensible differences are no defects."""

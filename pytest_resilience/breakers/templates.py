@@ -90,6 +90,10 @@ def _stale_probes(parts: _Parts) -> Named:
     stale = (*half_open, _PROBE, _PROBE, End(1, "failure"), *bad[1:], OUTLAST, OUTLAST, OUTLAST)
     return {
         "second probe fails after the first closed": (*half_open, *probes, *parts.good_ends, _FAILS, OK),
+        "second probe succeeds after the first opened": (
+            *(*half_open, _PROBE, _PROBE, End(1, "failure"), *bad[1:]),
+            *(_WELL, OK),
+        ),
         "stale probe two eras later": (*stale, _PROBE, _WELL, _FAILS, *bad[1:], OK),
         "half-open limit": (*half_open, *(_PROBE,) * (parts.limit + 1), *(_WELL,) * parts.limit, OK),
     }

@@ -130,11 +130,19 @@ def _criteria(criteria: Sequence[CriterionRow]) -> list[str]:
 
 
 def _hazards(hazards: Sequence[HazardResult]) -> list[str]:
-    """Show what breakers fell for; what counts and what is wrong by any reading first."""
+    """Show what breakers fell for, what counts first and with its calls; others are in report.json."""
     fell = [one for one in hazards if one.verdict == "failed"]
     fell.sort(key=lambda one: (not one.counts, one.level != "wrong"))
     header = ("hazard", "breaker", "level", "detail")
-    rows = [(one.hazard, one.breaker, one.level, one.detail) for one in fell[:MOST_HAZARDS]]
+    rows = [
+        (
+            one.hazard,
+            one.breaker,
+            one.level,
+            one.detail if one.counts else one.detail.partition("; calls: ")[0],
+        )
+        for one in fell[:MOST_HAZARDS]
+    ]
     more = len(fell) - len(rows)
     return table(header, rows) + ([f"… and {counted(more, 'hazard')} more, in report.json"] if more else [])
 
