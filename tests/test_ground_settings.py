@@ -9,17 +9,11 @@ import pytest
 
 from pytest_resilience.chaos.shares import INTENSITIES as SHARES
 from pytest_resilience.errors import ServiceError, SettingsError
+from pytest_resilience.option_table import OPTIONS, Option, ini_name
 from pytest_resilience.option_values import INTENSITIES, LARGEST_SEED
 from pytest_resilience.rates import EXAMPLE
 from pytest_resilience.services import Service, check_hosts
-from pytest_resilience.settings import (
-    OPTIONS,
-    Option,
-    Settings,
-    defaults,
-    ini_name,
-    load_settings,
-)
+from pytest_resilience.settings import Settings, defaults, load_settings
 
 DURATION = {"--soak-duration": "90s"}
 
