@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_resilience.settings import OPTIONS, Option, ini_name
+from pytest_resilience.option_table import OPTIONS, Option, ini_name
 from pytest_resilience.soak.criteria import DEFAULT_LIMITS
 from pytest_resilience.soak.phases import PHASES
 

@@ -9,17 +9,11 @@ import pytest
 
 from pytest_resilience.chaos.shares import INTENSITIES as SHARES
 from pytest_resilience.errors import ServiceError, SettingsError
+from pytest_resilience.option_table import OPTIONS, Option, ini_name
 from pytest_resilience.option_values import INTENSITIES, LARGEST_SEED
 from pytest_resilience.rates import EXAMPLE
 from pytest_resilience.services import Service, check_hosts
-from pytest_resilience.settings import (
-    OPTIONS,
-    Option,
-    Settings,
-    defaults,
-    ini_name,
-    load_settings,
-)
+from pytest_resilience.settings import Settings, defaults, load_settings
 
 DURATION = {"--soak-duration": "90s"}
 
@@ -28,6 +22,9 @@ VALID: Mapping[str, tuple[str, object, str, object]] = {
     "seed": ("7", 7, str(LARGEST_SEED), 2**63 - 1),
     "intensity": ("low", "low", "extreme", "extreme"),
     "breaker_strictness": ("wrong", "wrong", "strict", "strict"),
+    "cascade_fan_out": ("in_turn", "in_turn", "parallel", "parallel"),
+    "cascade_retries": ("2", 2, "10", 10),
+    "max_services_down": ("1", 1, "12", 12),
     "fail_fast": ("yes", True, "false", False),
     "rate": ("0s: 1/s, 10m: 100/s", "0s: 1/s, 10m: 100/s", "600/min", "600/min"),
     "think_time": ("100ms", "100ms", "50ms..200ms", "50ms..200ms"),
@@ -82,6 +79,9 @@ WRONG = (
     ("intensity", "hihg", "one of low, medium, high, extreme"),
     ("intensity", "Low", "one of low, medium, high, extreme"),
     ("breaker_strictness", "rong", "one of scenarios, wrong, strict"),
+    ("cascade_fan_out", "sideways", "in_turn or parallel"),
+    ("cascade_retries", "11", "at most 10"),
+    ("max_services_down", "0", "a whole number of at least 1"),
     ("directory", "  ", "the path of a directory"),
     ("memory_interval", "30", "a duration such as 90s, 15m, 4h or 1h30m"),
     ("memory_interval", "0s", "finite and above 0"),

@@ -15,6 +15,7 @@ LAYERS = ("plugin", "api", "report", "soak", "store", ("chaos", "breakers", "mem
 
 GROUND = (
     "settings",
+    "option_table",
     "services",
     "service_errors",
     "endpoints",

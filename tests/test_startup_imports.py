@@ -56,6 +56,7 @@ def test_an_unused_plugin_imports_nothing_heavy(imported: set[str]) -> None:
         "pytest_resilience.plugin.options",
         "pytest_resilience.plugin.pytest_private",
         "pytest_resilience.plugin.soak_marks",
+        "pytest_resilience.option_table",
         "pytest_resilience.settings",
         "pytest_resilience.units",
     }

@@ -8,8 +8,9 @@ from typing import Literal
 import pytest
 
 from pytest_resilience.errors import SettingsError, did_you_mean
+from pytest_resilience.option_table import OPTIONS, ini_name
 from pytest_resilience.plugin import pytest_private as private
-from pytest_resilience.settings import OPTIONS, Given, Settings, given_settings, ini_name, load_settings
+from pytest_resilience.settings import Given, Settings, given_settings, load_settings
 
 _LINES: Literal["linelist"] = "linelist"
 OUR_PREFIXES = ("resilience_", "soak_")

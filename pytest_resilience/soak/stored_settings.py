@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_resilience.errors import SettingsError, requirement
-from pytest_resilience.settings import OPTIONS, Given, Settings, defaults, ini_name
+from pytest_resilience.option_table import OPTIONS, ini_name
+from pytest_resilience.settings import Given, Settings, defaults
 
 OF_THE_PROCESS = ("directory", "resume")
 """Fields that may differ from those that a run was begun with."""

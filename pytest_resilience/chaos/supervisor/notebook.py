@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_resilience.chaos.supervisor.codec import Codec, encode
 from pytest_resilience.chaos.supervisor.effects import Info
 from pytest_resilience.chaos.supervisor.identity import Identity, Place, here, identify
-from pytest_resilience.settings import DEFAULT_DIRECTORY
+from pytest_resilience.option_table import DEFAULT_DIRECTORY
 
 OUTSIDE = "outside"
 """The folder of all notes, beside those of the runs."""
