@@ -222,3 +222,13 @@ def test_severity_follows_the_rate(per_hour: float, severity: str) -> None:
         for index, sample in enumerate(run(480))
     ]
     assert [leak.severity for leak in judge(samples).leaks] == [severity]
+
+
+def test_what_threads_keep_of_freed_memory_is_no_leak() -> None:
+    """Each thread's cache of freed memory fills slowly and counts as used: growth below that is noise."""
+    filling: Curve = lambda n: 14 * MIB + 40 * n  # noqa: E731
+    grown = 40 * 40 * 170
+    assert 128 * KIB < grown < (128 + 4 * 64) * KIB
+    assert judge(run(malloc_used=filling, threads=lambda _: 1)).verdict == "leak"
+    assert judge(run(malloc_used=filling, threads=lambda _: 5)).verdict == "clean"
+    assert judge(run(malloc_used=lambda n: filling(n) + 200 * n, threads=lambda _: 5)).verdict == "leak"

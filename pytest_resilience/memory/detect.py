@@ -102,10 +102,10 @@ def _last_incarnation(samples: Sequence[Sample]) -> Sequence[Sample]:
 
 def _find(series: Series, thresholds: Thresholds) -> tuple[Series, Finding]:
     """Ask for the vote over the iterations, and over the time where their pace hides steady growth."""
-    finding = decide(series.points, series.trait.floor, thresholds)
+    finding = decide(series.points, series.floor, thresholds)
     if finding.outcome == "steady" and series.iterates and series.changes_pace(PACE_CHANGES):
         timed = series.over_time()
-        found = decide(timed.points, series.trait.floor, STRICT)
+        found = decide(timed.points, series.floor, STRICT)
         if found.outcome == "leak":
             return timed, found
     return series, finding
@@ -153,7 +153,7 @@ def _floor(series: Series, finding: Finding, thresholds: Thresholds) -> Rate:
     """Return the smallest leak of a signal that would have been found, in its own unit."""
     slope = theil_sen(finding.evidence.points) if finding.outcome != "steady" else 0.0
     level = [(x, y - slope * x) for x, y in series.points]
-    smallest = smallest_slope(level, series.trait.floor, thresholds)
+    smallest = smallest_slope(level, series.floor, thresholds)
     if smallest is None:
         return None, None
     begins = int(len(series.points) * WARM_UP)

@@ -3,18 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from statistics import median_low
 from typing import TypeAlias
 
 from pytest_resilience.memory.patterns import TRAITS, Trait, trait_of
 from pytest_resilience.memory.records import ITSELF, Reading, Sample
 from pytest_resilience.memory.thinning import is_thinned, lowest
 from pytest_resilience.memory.trend import Point
+from pytest_resilience.units import KIB
 
 Window: TypeAlias = tuple[float, float]
 
 HOUR = 3600.0
 NEEDED = 32
 NEEDED_ITERATIONS = 32
+THREAD_CACHE = 64 * KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,16 @@ class Series:
     times: Sequence[float]
     iterates: bool
     process: str = ITSELF
+    threads: int = 1
+
+    @property
+    def floor(self) -> float:
+        """Growth over the run that is noise, in the signal's unit.
+
+        Each thread has a cache of freed memory that counts as used (in glibc up to 240 KB); it fills slowly.
+        """
+        per_thread = THREAD_CACHE if self.signal == "malloc_used" else 0
+        return self.trait.floor + per_thread * (self.threads - 1)
 
     @property
     def trait(self) -> Trait:
@@ -82,7 +95,13 @@ def _series(
         (row.iteration if iterates else row.at, getattr(row, signal) - own * row.iteration) for row in rows
     ]
     process = samples[0].process if samples else ITSELF
-    return Series(signal, points, [row.at for row in rows], iterates, process)
+    return Series(signal, points, [row.at for row in rows], iterates, process, _threads(samples, window))
+
+
+def _threads(samples: Sequence[Sample], window: Window | None) -> int:
+    """Return how many threads the process usually had."""
+    counts = [sample.threads for sample in within(samples, window) if sample.threads]
+    return median_low(counts) if counts else 1
 
 
 def read_gauges(readings: Sequence[Reading], window: Window | None = None) -> dict[str, Series]:

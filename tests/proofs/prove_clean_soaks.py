@@ -34,17 +34,16 @@ class Case:
     options: tuple[str, ...]
 
 
-def soak(case: Case, seconds: int, seed: int) -> RunData:
+def soak(case: Case, seconds: int, seed: int, root: Path) -> RunData:
     """Soak a suite in a process of its own and return what was recorded; raise if nothing was."""
-    with tempfile.TemporaryDirectory() as root:
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--soak-duration={seconds}s"]
-        command += [f"--resilience-dir={root}", f"--resilience-seed={seed}", *case.options]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-        done = subprocess.run(command, cwd=case.folder, env=environment, capture_output=True, text=True)
-        folder = latest_folder(Path(root))
-        if folder is None:
-            raise SystemExit(f"{case.name} could not be soaked:\n{done.stdout}\n{done.stderr}")
-        return read(folder.database)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--soak-duration={seconds}s"]
+    command += [f"--resilience-dir={root}", f"--resilience-seed={seed}", *case.options]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(command, cwd=case.folder, env=environment, capture_output=True, text=True)
+    folder = latest_folder(root)
+    if folder is None:
+        raise SystemExit(f"{case.name} could not be soaked:\n{done.stdout}\n{done.stderr}")
+    return read(folder.database)
 
 
 def cases(soaks: int, suites: Sequence[Path]) -> list[Case]:
@@ -66,12 +65,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--soaks", type=int, default=10)
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--keep", type=Path, help="a folder for the records")
     parser.add_argument("suites", type=Path, nargs="*")
     options = parser.parse_args()
     print("| suite | iterations | memory_leak_detected | detail |\n|---|---|---|---|", flush=True)
     flagged = 0
     for seed, case in enumerate(cases(options.soaks, options.suites)):
-        data = soak(case, options.seconds, seed)
+        with tempfile.TemporaryDirectory() as temporary:
+            data = soak(case, options.seconds, seed, options.keep or Path(temporary))
         flagged += bool(data.leaks)
         print(line(case, data), flush=True)
     print(f"{flagged} flagged")
