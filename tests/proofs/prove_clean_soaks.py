@@ -23,6 +23,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "odds_shop"
 HOST_SCENARIOS = ("memory_pressure", "cpu_saturation", "resource_exhaustion")
 NO_HOST = "resilience_scenarios=" + "\n".join(f"not {name}" for name in HOST_SCENARIOS)
 NO_CHAOS = "resilience_enable_chaos_testing=false"
+LOOP_SCOPE = "asyncio_default_fixture_loop_scope=function"
+"""Or pytest-asyncio warns, which is an error in many suites."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def soak(case: Case, seconds: int, seed: int, root: Path) -> RunData:
 def cases(soaks: int, suites: Sequence[Path]) -> list[Case]:
     """Return the example so many times, and each suite once."""
     example = Case("odds_shop", EXAMPLE, ("--override-ini", NO_HOST))
-    alone = ("--soak-all", "-p", "no:randomly", "--override-ini", NO_CHAOS)
+    alone = ("--soak-all", "-p", "no:randomly", "--override-ini", NO_CHAOS, "--override-ini", LOOP_SCOPE)
     return [example] * soaks + [Case(suite.name, suite, alone) for suite in suites]
 
 
