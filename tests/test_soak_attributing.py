@@ -176,7 +176,8 @@ async def app(scope, receive, send):
         await send({"type": "lifespan.shutdown.complete"})
         return
     kept.append(bytearray(20_000))
-    sessions.append(open("/dev/null"))
+    if len(kept) % 10 == 0:
+        sessions.append(open("/dev/null"))
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": json.dumps({"price": 1.5}).encode()})
 """
@@ -250,7 +251,6 @@ def test_a_leak_of_a_watched_process_is_attributed_to_it(soak: Finished) -> None
     """
     leaks = {one["signal"]: one for one in soak.report["leaks"] if one["process"] == "quote_service"}
     assert leaks["fds"]["culprits"] == "file /dev/null", soak.output
-    assert "rss" in leaks
     assert "held by" not in "".join(one["culprits"] for one in leaks.values())
     row = next(one for one in soak.report["criteria"] if one["criterion"] == "memory_leak_detected")
     assert "process quote_service: leak: " in row["detail"]

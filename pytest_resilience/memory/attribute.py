@@ -8,14 +8,15 @@ import gc
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psutil
 
 from pytest_resilience.memory.allocations import Allocations
-from pytest_resilience.memory.census import Census, only_growing, take_census
+from pytest_resilience.memory.census import SLICE, Census, only_growing, take_census
 from pytest_resilience.memory.edges import MACHINERY
 from pytest_resilience.memory.handles import (
     child_processes,
@@ -72,6 +73,18 @@ def heap_bytes() -> int:
     """Return about how many bytes malloc and Python's own allocator have handed out."""
     native = psutil.heap_info() if hasattr(psutil, "heap_info") else None
     return sys.getallocatedblocks() * BLOCK_BYTES + (native.heap_used + native.mmap_used if native else 0)
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Let no automatic garbage collection stop everybody for longer than a look does."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 KINDS = {
@@ -136,11 +149,12 @@ class Attribution:
         if not self.active:
             return self.culprits
         began = self._clock()
-        for signal in self._watched:
-            if self._looks[signal] < MOST_LOOKS:
-                self._looks[signal] += 1
-                self._look_at(signal)
-        self.culprits = tuple(culprit for signal in self._watched for culprit in self._name(signal))
+        with collection_paused():
+            for signal in self._watched:
+                if self._looks[signal] < MOST_LOOKS:
+                    self._looks[signal] += 1
+                    self._look_at(signal)
+            self.culprits = tuple(culprit for signal in self._watched for culprit in self._name(signal))
         self.seconds += self._clock() - began
         return self.culprits
 
@@ -196,6 +210,8 @@ class Attribution:
             kind = "container" if suspect.is_container else "type"
             culprit = Culprit(signal, kind, suspect.name, suspect.grew, "objects", holder.name, holder.path)
             found.setdefault(culprit.noun, culprit)
+        while objects:
+            del objects[-SLICE:]
         named = [one for one in found.values() if one.held_by] or list(found.values())
         return [replace(one, rank=rank) for rank, one in enumerate(named[:MOST_CULPRITS])]
 

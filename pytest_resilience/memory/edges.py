@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import (
     AsyncGeneratorType,
@@ -125,13 +126,22 @@ def _is_named_above(parent: Any, above: Any) -> bool:
 
 
 def _from_dict(parent: dict[Any, Any], child: Any, *, is_namespace: bool) -> Edge:
-    key = next((key for key, value in list(dict.items(parent)) if value is child), None)
+    key = _key_of(parent, child)
     if key is None:
         return Edge("[…]", "a key of a dict")
     if is_namespace and isinstance(key, str):
         return Edge(f".{key}", key)
     written = repr(key) if type(key) in (str, int, bytes) else f"<{class_name(type(key))}>"
     return Edge(f"[{_shortened(written)}]", f"[{_shortened(written)}] of a dict")
+
+
+def _key_of(parent: dict[Any, Any], child: Any) -> Any:
+    """Return the key of a value; None if it is none, or another thread changes the dict just now."""
+    with suppress(RuntimeError):
+        for key, value in dict.items(parent):
+            if value is child:
+                return key
+    return None
 
 
 def _shortened(text: str) -> str:

@@ -6,13 +6,13 @@ about 30 ms for a million objects. Objects that are frozen (gc.freeze) are invis
 
 import gc
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from pytest_resilience.frames import running_frames
 from pytest_resilience.memory.edges import Edge, Root, class_name, edge_between, root_name
 
 MOST_LEVELS = 16
@@ -212,7 +212,7 @@ def _held_by_frame(search: _Search, frames: Iterable[FrameType]) -> Holder:
 
 def other_frames() -> Iterable[FrameType]:
     """Yield the running frames of all threads, the innermost first, without this room's own."""
-    for frame in sys._current_frames().values():  # noqa: SLF001 - the documented way
+    for frame in running_frames().values():
         current: FrameType | None = frame
         while current is not None:
             if not current.f_globals.get("__name__", "").startswith(__package__ or __name__):

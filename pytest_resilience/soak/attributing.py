@@ -7,6 +7,7 @@ from functools import partial
 from pytest_resilience.memory.allocations import Allocations, available
 from pytest_resilience.memory.attribute import Attribution, Views
 from pytest_resilience.memory.handles import child_processes, open_descriptors, threads_of
+from pytest_resilience.memory.leak_limit import COUNTS
 from pytest_resilience.memory.processes import WatchedProcess
 from pytest_resilience.memory.records import ATTRIBUTION, ITSELF, Culprit, Observer, OwnSlope
 from pytest_resilience.memory.suspicion import Suspect
@@ -53,10 +54,14 @@ class Attributing:
         self._kept: dict[str, tuple[Culprit, ...]] = {}
 
     def suspect(self, found: Suspect) -> None:
-        """Look who holds what a signal counts, from the next checkpoint on."""
+        """Look who holds what a signal counts, from the next checkpoint on.
+
+        What is open and running is listed anyway: that is cheap, and its signals may trip later.
+        """
         attribution = self._attributions.get(found.leak.process)
         if attribution is not None:
-            attribution.suspect(found.leak.signal)
+            for signal in (found.leak.signal, *COUNTS):
+                attribution.suspect(signal)
             self._checkpoints.ask(self._now())
 
     def checkpoint(self) -> float:
