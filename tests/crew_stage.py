@@ -26,8 +26,9 @@ from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.phases import divide
 from pytest_resilience.soak.reach import reach
 from pytest_resilience.soak.resume import Past
-from pytest_resilience.soak.runner import Runner, Task, World
+from pytest_resilience.soak.runner import Runner
 from pytest_resilience.soak.script import Abort
+from pytest_resilience.soak.world import Task, World
 from pytest_resilience.store.codec import KINDS
 from pytest_resilience.store.records import Attempt, Record, Run, Worker
 from pytest_resilience.store.run_data import RunData, gather

@@ -29,8 +29,9 @@ from pytest_resilience.soak.outcome import Outcome, Status
 from pytest_resilience.soak.pacing import NO_LIMIT, Load
 from pytest_resilience.soak.phases import PhaseName, divide, parse_budgets
 from pytest_resilience.soak.resume import Past
-from pytest_resilience.soak.runner import Runner, Task, World
+from pytest_resilience.soak.runner import Runner
 from pytest_resilience.soak.script import Abort
+from pytest_resilience.soak.world import Task, World
 from pytest_resilience.store.codec import KINDS
 from pytest_resilience.store.records import Attempt, Phase, Record, Run, SoakTest
 from pytest_resilience.store.run_data import RunData, gather

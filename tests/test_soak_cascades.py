@@ -11,8 +11,8 @@ from pytest_resilience.breakers.records import Cascade
 from pytest_resilience.clock import ManualClock
 from pytest_resilience.services import Service
 from pytest_resilience.settings import Settings
-from pytest_resilience.soak.runner import World
 from pytest_resilience.soak.tasks import soak_tasks
+from pytest_resilience.soak.world import World
 from pytest_resilience.store.codec import decode, encode
 
 SERVICES = (

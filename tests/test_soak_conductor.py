@@ -13,7 +13,7 @@ from pytest_resilience.services import Service
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.phases import PHASES, TIMED, PhaseName
-from pytest_resilience.soak.runner import Task, World
+from pytest_resilience.soak.world import Task, World
 
 FOUR_HOURS = 4 * 3600.0
 LOOPED = [kind.name for kind in PHASES[:7]]

@@ -17,7 +17,7 @@ from pytest_resilience.soak.outcome import Outcome, Status
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.run import SoakRun
 from pytest_resilience.soak.run_setup import RunSetup
-from pytest_resilience.soak.runner import World
+from pytest_resilience.soak.world import World
 from pytest_resilience.store.layout import create_folder
 from pytest_resilience.store.run_data import RunData
 

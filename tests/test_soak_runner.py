@@ -19,7 +19,8 @@ from pytest_resilience.soak.link import Loopback
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.outcome import Outcome
 from pytest_resilience.soak.phases import PhaseName
-from pytest_resilience.soak.runner import Runner, Task, World
+from pytest_resilience.soak.runner import Runner
+from pytest_resilience.soak.world import Task, World
 from pytest_resilience.store.records import Failure, Tally
 
 TESTS = ("test_a.py::test_1", "test_a.py::test_2", "test_b.py::test_1")

@@ -13,7 +13,7 @@ from pytest_resilience.memory.processes import WatchedProcess, watched_processes
 from pytest_resilience.plugin.engine import soak_chaos
 from pytest_resilience.plugin.soak_marks import soak_mistake, survives_of, weight_of
 from pytest_resilience.services import Service, checked_services, index_services
-from pytest_resilience.soak.runner import World
+from pytest_resilience.soak.world import World
 from pytest_resilience.store.records import SoakTest
 
 RunItem = Callable[[pytest.Item, pytest.Item], list[pytest.TestReport]]

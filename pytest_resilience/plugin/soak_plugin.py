@@ -37,7 +37,7 @@ from pytest_resilience.soak.led_run import LedRun
 from pytest_resilience.soak.phases import divide, parse_budgets
 from pytest_resilience.soak.run import SoakRun
 from pytest_resilience.soak.run_setup import RunSetup
-from pytest_resilience.soak.runner import World
+from pytest_resilience.soak.world import World
 from pytest_resilience.store.layout import RunFolder, create_folder, new_test_id
 from pytest_resilience.store.records import Hang
 from pytest_resilience.store.run_data import RunData

@@ -11,7 +11,7 @@ from pytest_resilience.plugin import pytest_private as private
 from pytest_resilience.plugin.declare import declare
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak.outcome import Outcome, Status
-from pytest_resilience.soak.runner import World
+from pytest_resilience.soak.world import World
 from pytest_resilience.units import counted
 
 SWEEP_ITERATIONS = 200

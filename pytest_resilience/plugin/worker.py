@@ -21,8 +21,8 @@ from pytest_resilience.plugin.worker_signals import WorkerSignals
 from pytest_resilience.plugin.xdist_role import CHANNEL, workerinput
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak import messages
-from pytest_resilience.soak.runner import World
 from pytest_resilience.soak.worker_run import Dismissed, WorkerRun
+from pytest_resilience.soak.world import World
 from pytest_resilience.workers import machine_id, own_pid
 
 

@@ -7,7 +7,7 @@ from pytest_resilience.chaos.seams import SeamKind
 from pytest_resilience.errors import ResilienceError
 from pytest_resilience.services import Service
 from pytest_resilience.soak.candidates import candidates
-from pytest_resilience.soak.runner import World
+from pytest_resilience.soak.world import World
 from pytest_resilience.workers import machine_id
 
 

@@ -21,9 +21,10 @@ from pytest_resilience.soak.link import Link, Loopback
 from pytest_resilience.soak.live import Now
 from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.run_setup import RunSetup
-from pytest_resilience.soak.runner import Runner, Suite, World
+from pytest_resilience.soak.runner import Runner
 from pytest_resilience.soak.tasks import soak_tasks
 from pytest_resilience.soak.watchdog import Rescue, Watchdog
+from pytest_resilience.soak.world import Suite, World
 from pytest_resilience.store.records import Hang, Note, SoakTest
 
 LONGEST_CALIBRATION = 1.0

@@ -1,17 +1,13 @@
 """The runner: loops the suite's soak tests and does what the conductor says."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import replace
 
-from pytest_resilience.chaos.engine import Chaos, Injection, Watch
+from pytest_resilience.chaos.engine import Injection, Watch
 from pytest_resilience.clock import Clock
 from pytest_resilience.errors import ResilienceError, ScenarioError
-from pytest_resilience.memory.gauges import Gauge
-from pytest_resilience.memory.processes import WatchedProcess
-from pytest_resilience.services import Service
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.calibration import Memory, calibrate
 from pytest_resilience.soak.candidates import candidates
@@ -27,41 +23,12 @@ from pytest_resilience.soak.rounds import Rounds
 from pytest_resilience.soak.telemetry import Telemetry
 from pytest_resilience.soak.watchdog import HungIteration, Iteration, Watchdog
 from pytest_resilience.soak.windows import EventWindows
-from pytest_resilience.store.records import Hang, SoakTest
+from pytest_resilience.soak.world import Suite, Task, World
+from pytest_resilience.store.records import Hang
 
 FLUSH_SECONDS = 0.25
 SOON_SECONDS = 1e-6
 BEFORE_CHAOS = (PhaseName.INITIALIZATION, PhaseName.BASELINE)
-
-
-@dataclass(frozen=True)
-class World:
-    """What the suite declares: its services by name, its breakers, and the faults that can reach them.
-
-    `marks` are its soak tests by id, as far as their markers say more than that they are soaked; `processes`
-    are watched beside the tests' own, and `gauges` are signals of the user's own.
-    """
-
-    services: Mapping[str, Service] = field(default_factory=dict)
-    breakers: Mapping[str, object] = field(default_factory=dict)
-    chaos: Chaos | None = None
-    marks: Mapping[str, SoakTest] = field(default_factory=dict)
-    processes: Sequence[WatchedProcess] = ()
-    gauges: Sequence[Gauge] = ()
-
-
-class Suite(Protocol):
-    """The soak tests, however they are run."""
-
-    @property
-    def tests(self) -> Sequence[str]:
-        """The ids of all soak tests, in their own order."""
-
-    def run(self, test: str, following: str) -> Outcome:
-        """Run a test once; `following` is run next."""
-
-
-Task = Callable[[World], Iterable[Message]]
 
 
 class Runner:

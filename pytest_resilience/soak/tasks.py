@@ -9,7 +9,7 @@ from pytest_resilience.clock import Clock
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.messages import Message
-from pytest_resilience.soak.runner import Task, World
+from pytest_resilience.soak.world import Task, World
 
 
 def soak_tasks(clock: Clock, seed: int, settings: Settings) -> Mapping[str, Task]:

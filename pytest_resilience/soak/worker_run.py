@@ -14,11 +14,12 @@ from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.pacing import Load
 from pytest_resilience.soak.reach import reach
 from pytest_resilience.soak.run import sampler_of, stop_attributing
-from pytest_resilience.soak.runner import Runner, Suite, World
+from pytest_resilience.soak.runner import Runner
 from pytest_resilience.soak.tasks import soak_tasks
 from pytest_resilience.soak.watchdog import Rescue, Watchdog
 from pytest_resilience.soak.worker_end import Channel, WorkerEnd
 from pytest_resilience.soak.worker_pulse import WorkerPulse
+from pytest_resilience.soak.world import Suite, World
 from pytest_resilience.store.records import Hang
 
 LEADER_GONE = "the process that led the soak is gone"

@@ -17,8 +17,9 @@ from pytest_resilience.soak.limits import Limit
 from pytest_resilience.soak.link import Loopback
 from pytest_resilience.soak.outcome import Outcome, Status
 from pytest_resilience.soak.pacing import NO_LIMIT, Load
-from pytest_resilience.soak.runner import Runner, World
+from pytest_resilience.soak.runner import Runner
 from pytest_resilience.soak.watchdog import Watchdog
+from pytest_resilience.soak.world import World
 from pytest_resilience.store.records import Hang
 
 TRIVIAL_MICROSECONDS = 160
