@@ -52,8 +52,8 @@ def cases(soaks: int, suites: Sequence[Path], without: Sequence[str]) -> list[Ca
     """Return the example so many times, and each suite once, without some tests."""
     example = Case("odds_shop", EXAMPLE, ("--override-ini", NO_HOST))
     alone = ("--soak-all", "-p", "no:randomly", "--override-ini", NO_CHAOS, "--override-ini", LOOP_SCOPE)
-    alone += tuple(f"--deselect={test}" for test in without)
-    return [example] * soaks + [Case(suite.name, suite, alone) for suite in suites]
+    chosen = (*alone, *(f"--deselect={test}" for test in without))
+    return [example] * soaks + [Case(suite.name, suite, chosen) for suite in suites]
 
 
 def line(case: Case, data: RunData) -> str:
