@@ -97,8 +97,8 @@ KINDS = {
 class Attribution:
     """Names the culprits of the signals that it is told of.
 
-    `suspect` may be called on any thread, `look` between two iterations, after gc.collect(). In the end
-    `done` is true and nothing is kept but the culprits.
+    `suspect` may be called on any thread, `look` between two iterations, after gc.collect(). Once it is not
+    `active` any more nothing is kept but the culprits.
 
     Args:
         views: how the process is seen.
@@ -122,6 +122,7 @@ class Attribution:
         self._sizes: list[int] = []
         self._listings: dict[str, list[Mapping[str, int]]] = {}
         self._looks: Counter[str] = Counter()
+        self._named: dict[str, list[Culprit]] = {}
 
     def suspect(self, signal: str) -> None:
         """Look for the culprits of a signal from the next checkpoint on."""
@@ -129,13 +130,18 @@ class Attribution:
             self._signals = (*self._signals, signal)
 
     def close(self) -> None:
-        """Stop what still traces."""
+        """Stop what still traces, and let go of all but the culprits."""
         if self._allocations:
             self._allocations.stop()
+        self._censuses.clear()
+        self._listings.clear()
 
     @property
     def active(self) -> bool:
         """Tell whether the next look is worth its time."""
+        return self._goes_on()
+
+    def _goes_on(self) -> bool:
         return self.seconds < MOST_SECONDS and any(self._looks[one] < MOST_LOOKS for one in self._watched)
 
     @property
@@ -154,8 +160,11 @@ class Attribution:
                 if self._looks[signal] < MOST_LOOKS:
                     self._looks[signal] += 1
                     self._look_at(signal)
-            self.culprits = tuple(culprit for signal in self._watched for culprit in self._name(signal))
+                    self._named[signal] = self._name(signal)
         self.seconds += self._clock() - began
+        self.culprits = tuple(culprit for found in self._named.values() for culprit in found)
+        if not self._goes_on():
+            self.close()
         return self.culprits
 
     def _look_at(self, signal: str) -> None:
@@ -182,18 +191,17 @@ class Attribution:
         if self._looks[signal] < FEWEST_LOOKS:
             return []
         if signal in HEAP_SIGNALS:
-            holders = self._holders(signal)
-            self._trace(self._looks[signal], known=bool(holders))
-            return [*holders, *self._allocated(signal, len(holders))]
+            found = self._holders(signal)
+            self._trace(self._looks[signal], known=any(one.held_by for one in found))
+            ranked = sorted([*found, *self._allocated(signal)], key=_likelihood)
+            return [replace(one, rank=rank) for rank, one in enumerate(ranked)]
         kind, unit = KINDS[signal]
         grown = growing_handles(self._listings[signal])[:MOST_CULPRITS]
         return [Culprit(signal, kind, one.name, one.grew, unit, rank=rank) for rank, one in enumerate(grown)]
 
-    def _allocated(self, signal: str, rank: int) -> list[Culprit]:
-        """Name the lines: first if nobody is known to hold what they allocated."""
+    def _allocated(self, signal: str) -> list[Culprit]:
         return [
-            Culprit(signal, "line", f"{ALLOCATED} {line.place}", line.size, "bytes", rank=rank + place)
-            for place, line in enumerate(self._lines)
+            Culprit(signal, "line", f"{ALLOCATED} {line.place}", line.size, "bytes") for line in self._lines
         ]
 
     def _holders(self, signal: str) -> list[Culprit]:
@@ -213,7 +221,7 @@ class Attribution:
         while objects:
             del objects[-SLICE:]
         named = [one for one in found.values() if one.held_by] or list(found.values())
-        return [replace(one, rank=rank) for rank, one in enumerate(named[:MOST_CULPRITS])]
+        return named[:MOST_CULPRITS]
 
     def _holder_of(self, suspect: Suspect, objects: list[Any], searched: Sequence[Any]) -> Holder:
         """Return who holds most of the examples."""
@@ -227,3 +235,8 @@ class Attribution:
         if suspect.is_container or not suspect.examples:
             return NOBODY
         return find_holder_of_kind(type(suspect.examples[0]), objects, find)
+
+
+def _likelihood(culprit: Culprit) -> int:
+    """Sort who holds it first, then the lines that allocate it, and last what nobody is known to hold."""
+    return 0 if culprit.held_by else 1 if culprit.kind == "line" else 2

@@ -29,6 +29,7 @@ class Attributing:
         memory: the sampler.
         processes: those that are watched; of them only what is open and running can be named.
         keep: takes the culprits, and in the end what looking has cost.
+        complain: is told once if looking fails; the soak goes on without it.
         now: the run's time in seconds.
         checkpoints: when the runner takes them.
         spacing: the seconds between two looks, so that something can grow.
@@ -39,6 +40,7 @@ class Attributing:
         memory: Memory,
         processes: Iterable[WatchedProcess],
         keep: Callable[[Culprit | Observer], None],
+        complain: Callable[[str], None],
         now: Callable[[], float],
         checkpoints: Checkpoints,
         spacing: float,
@@ -46,8 +48,8 @@ class Attributing:
     ) -> None:
         self._checkpoints, self._spacing = checkpoints, spacing
         self._next, self._longest = 0.0, FIRST_LOOK_SECONDS
-        self._memory, self._keep, self._now = memory, keep, now
-        self._attributions: Mapping[str, Attribution] = {
+        self._memory, self._keep, self._complain, self._now = memory, keep, complain, now
+        self._attributions: dict[str, Attribution] = {
             ITSELF: own or Attribution(allocations=Allocations() if available() else None),
             **{one.name: Attribution(Views(census=None, handles=_handles_of(one))) for one in processes},
         }
@@ -69,7 +71,7 @@ class Attributing:
         cost, now = self._memory.checkpoint(), self._now()
         if now >= self._next and self._checkpoints.room(now) > ROOMY * self._longest:
             for process, attribution in self._active.items():
-                self._look(process, attribution)
+                self._look_or_give_up(process, attribution)
             self._longest = max(self._longest, self._now() - now)
             self._next = self._now() + self._spacing
         return min(cost, SHARE * self._spacing) if self._active else cost
@@ -86,6 +88,15 @@ class Attributing:
     def calibrate(self, run_empty: Callable[[], None]) -> Sequence[OwnSlope]:
         """Let the sampler measure what an empty iteration leaves."""
         return self._memory.calibrate(run_empty)
+
+    def _look_or_give_up(self, process: str, attribution: Attribution) -> None:
+        """Look; objects of the user's may run code of theirs that raises, and that must not end the soak."""
+        try:
+            self._look(process, attribution)
+        except Exception as error:
+            attribution.close()
+            self._attributions.pop(process)
+            self._complain(f"who holds what leaks cannot be told: {type(error).__name__}: {error}")
 
     def _look(self, process: str, attribution: Attribution) -> None:
         culprits = attribution.look()

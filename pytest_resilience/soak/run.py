@@ -220,6 +220,7 @@ def sampler_of(
         sampler,
         world.processes,
         link.send,
+        complain,
         now=lambda: clock.now() - origin,
         checkpoints=runner.checkpoints,
         spacing=duration * SPACING_SHARE,
