@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from pytest_resilience.memory.attribute import MOST_LOOKS, Attribution, Views
 from pytest_resilience.memory.census import (
     Census,
+    PackedCensus,
     growing_containers,
     growing_types,
     only_growing,
@@ -335,3 +336,10 @@ def test_nothing_is_kept_after_the_last_look() -> None:
         attribution.look()
     assert not attribution.active
     assert attribution._censuses == []
+
+
+@given(st.dictionaries(st.integers(0, 2**64 - 1), st.integers(0, 2**40)))
+def test_a_packed_census_is_the_same(lengths: dict[int, int]) -> None:
+    """Packing loses nothing."""
+    census = Census({int: 3}, lengths)
+    assert PackedCensus.of(census).census == census

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from pytest_resilience.memory.allocations import Allocations
-from pytest_resilience.memory.census import SLICE, Census, only_growing, take_census
+from pytest_resilience.memory.census import SLICE, Census, PackedCensus, only_growing, take_census
 from pytest_resilience.memory.edges import MACHINERY
 from pytest_resilience.memory.handles import (
     child_processes,
@@ -118,7 +118,7 @@ class Attribution:
         self.culprits: tuple[Culprit, ...] = ()
         self._views, self._clock = views or Views(), clock
         self._signals: tuple[str, ...] = ()
-        self._censuses: list[Census] = []
+        self._censuses: list[PackedCensus] = []
         self._sizes: list[int] = []
         self._listings: dict[str, list[Mapping[str, int]]] = {}
         self._looks: Counter[str] = Counter()
@@ -175,7 +175,11 @@ class Attribution:
         if not self._censuses:
             self._views.thaw()
         self._sizes.append(self._views.heap_bytes())
-        self._censuses = only_growing([*self._censuses, self._views.census()])
+        taken = [*self._unpacked(), self._views.census()]
+        self._censuses = [PackedCensus.of(one) for one in only_growing(taken)]
+
+    def _unpacked(self) -> list[Census]:
+        return [one.census for one in self._censuses]
 
     def _trace(self, looks: int, *, known: bool) -> None:
         """Where nobody is known to hold what leaks, trace allocations between two later looks."""
@@ -208,7 +212,7 @@ class Attribution:
         """Name those who grew most and who holds them; nobody if all of them together explain too little."""
         least = LEAST_SHARE * max(0, self._sizes[-1] - self._sizes[0])
         objects = self._views.objects()
-        grown = [one for one in suspects(self._censuses, objects) if one.size >= least]
+        grown = [one for one in suspects(self._unpacked(), objects) if one.size >= least]
         searched = (objects, grown, *(one.examples for one in grown))
         found: dict[str, Culprit] = {}
         for suspect in grown:

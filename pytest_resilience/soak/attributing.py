@@ -1,6 +1,7 @@
 """The sampler's checkpoints, and behind them a look at who grows, once a signal has tripped."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -33,6 +34,7 @@ class Attributing:
         now: the run's time in seconds.
         checkpoints: when the runner takes them.
         spacing: the seconds between two looks, so that something can grow.
+        held: keeps the sampler from taking the looks themselves for what the tests do.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class Attributing:
         now: Callable[[], float],
         checkpoints: Checkpoints,
         spacing: float,
+        held: Callable[[], AbstractContextManager[None]] = nullcontext,
         own: Attribution | None = None,
     ) -> None:
+        self._held = held
         self._checkpoints, self._spacing = checkpoints, spacing
         self._next, self._longest = 0.0, FIRST_LOOK_SECONDS
         self._memory, self._keep, self._complain, self._now = memory, keep, complain, now
@@ -70,8 +74,9 @@ class Attributing:
         """Let the sampler read everything, then look; return what the reading may cost the next one."""
         cost, now = self._memory.checkpoint(), self._now()
         if now >= self._next and self._checkpoints.room(now) > ROOMY * self._longest:
-            for process, attribution in self._active.items():
-                self._look_or_give_up(process, attribution)
+            with self._held():
+                for process, attribution in self._active.items():
+                    self._look_or_give_up(process, attribution)
             self._longest = max(self._longest, self._now() - now)
             self._next = self._now() + self._spacing
         return min(cost, SHARE * self._spacing) if self._active else cost

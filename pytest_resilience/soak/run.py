@@ -224,6 +224,7 @@ def sampler_of(
         now=lambda: clock.now() - origin,
         checkpoints=runner.checkpoints,
         spacing=duration * SPACING_SHARE,
+        held=sampler.held,
     )
     runner.memory = attributing
     return sampler
