@@ -116,7 +116,7 @@ def test_samples_arrive_in_order_and_complete() -> None:
 
 
 def test_no_sample_is_taken_while_it_is_held() -> None:
-    """What is done in the meantime is not the tests'; a checkpoint is taken anyway, and samples go on after."""
+    """What is done meanwhile is not the tests'; a checkpoint is taken anyway, and samples go on after."""
     received: list[Sample] = []
     clock = SystemClock()
     watch = Sampler(0.002, clock, clock.now(), lambda: 0, lambda: "A", received.extend)
