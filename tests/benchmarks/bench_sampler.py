@@ -50,6 +50,17 @@ class Naive:
             self.cpu_seconds = time.thread_time()
 
 
+class Timed(Sampler):
+    """A sampler that knows the longest CPU time of a sample: no longer can it hold up other threads."""
+
+    longest = 0.0
+
+    def sample(self) -> None:
+        began = time.thread_time()
+        super().sample()
+        self.longest = max(self.longest, time.thread_time() - began)
+
+
 @dataclass
 class Work:
     """What a busy test's thread did: iterations, and the longest time that one took beside checkpoints."""
@@ -84,7 +95,7 @@ def grow_to(mb: float) -> list[bytearray]:
     return [bytearray(b"x") * 10**6 for _ in range(max(0, missing) // 10**6)]
 
 
-def soak(options: argparse.Namespace) -> tuple[Sampler, Work, int]:
+def soak(options: argparse.Namespace) -> tuple[Timed, Work, int]:
     """Sample while this thread works, as a soak does."""
     clock, delivered, ran = SystemClock(), [0], [0]
 
@@ -96,7 +107,7 @@ def soak(options: argparse.Namespace) -> tuple[Sampler, Work, int]:
         return ran[0]
 
     suspicion = Suspicion(lambda phase: True, lambda suspect: print(suspect.line))
-    ours = Sampler(options.interval, clock, clock.now(), iteration, lambda: "M", deliver, suspicion=suspicion)
+    ours = Timed(options.interval, clock, clock.now(), iteration, lambda: "M", deliver, suspicion=suspicion)
     ours.start()
     done = work(options.seconds, ours, options.seconds / CHECKPOINTS)
     ours.stop()
@@ -132,6 +143,7 @@ def main() -> None:
     print(f"{'':10}{'samples':>8}{'of a core':>11}{'per sample':>12}")
     for name, samples, cpu in shares:
         print(f"{name:10}{samples:8}{cpu / options.seconds:11.3%}{cpu / samples * 1e6:10.0f}µs")
+    print(f"longest sample {ours.longest * 1e3:.1f} ms of CPU time")
     share = done.checkpoint_seconds / options.seconds
     print(
         f"longest iteration {done.longest * 1e3:.1f} ms, {alone.longest * 1e3:.1f} ms without us; "
