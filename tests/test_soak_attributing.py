@@ -12,7 +12,7 @@ from pytest_resilience.memory.attribute import Attribution, Views
 from pytest_resilience.memory.processes import WatchedProcess
 from pytest_resilience.memory.records import ATTRIBUTION, ITSELF, Culprit, Leak, Observer, OwnSlope
 from pytest_resilience.memory.suspicion import Suspect
-from pytest_resilience.soak.attributing import Attributing
+from pytest_resilience.soak.attributing import Attributing, Surroundings
 from pytest_resilience.soak.checkpoints import Checkpoints
 
 LEAK = Leak(
@@ -61,10 +61,8 @@ class Stage:
         self.attributing = Attributing(
             Readings(),
             processes,
-            self.kept.append,
-            self.complaints.append,
-            now=self.clock.now,
-            checkpoints=self.checkpoints,
+            Surroundings(self.kept.append, self.complaints.append, self.clock.now),
+            self.checkpoints,
             spacing=1.0,
             own=own,
         )
