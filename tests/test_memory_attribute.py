@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from pytest_resilience.memory.attribute import MOST_LOOKS, Attribution, Views
 from pytest_resilience.memory.census import (
     Census,
+    PackedCensus,
     growing_containers,
     growing_types,
     only_growing,
@@ -291,3 +292,54 @@ def test_handles_that_come_and_go_do_not_grow() -> None:
     """A name of which there were once more is none; one that appears later is."""
     listings = [{"a": 1, "b": 2, "c": 1}, {"a": 2, "b": 1, "c": 1}, {"a": 4, "b": 3, "c": 1, "d": 1}]
     assert [(one.name, one.grew) for one in growing_handles(listings)] == [("a", 3), ("d", 1)]
+
+
+class Hostile:
+    """An object whose every special method raises, as a proxy without a context does."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise RuntimeError(f"working outside of a context: {name}")
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("==")
+
+    def __hash__(self) -> int:
+        raise RuntimeError("hash")
+
+    def __len__(self) -> int:
+        raise RuntimeError("len")
+
+    def __repr__(self) -> str:
+        raise RuntimeError("repr")
+
+    def __sizeof__(self) -> int:
+        raise RuntimeError("sizeof")
+
+
+def test_no_code_of_the_users_is_run() -> None:
+    """Objects that raise whatever they are asked are counted, named and sized like others."""
+    kept: list[object] = []
+    heap_subjects.registry["hostile"] = kept  # type: ignore[assignment]
+    try:
+        first = attributed(lambda _: kept.append(Hostile()))[0]
+    finally:
+        del heap_subjects.registry["hostile"]
+    assert first.name.endswith(".Hostile")
+    assert first.held_by.startswith("heap_subjects.registry['hostile']")
+
+
+def test_nothing_is_kept_after_the_last_look() -> None:
+    """A census holds types and numbers of objects, and is as large as the heap has containers."""
+    attribution = Attribution(Views(census=lambda: Census({int: 1}), objects=list, heap_bytes=lambda: 0))
+    attribution.suspect("blocks")
+    for _ in range(MOST_LOOKS):
+        attribution.look()
+    assert not attribution.active
+    assert attribution._censuses == []
+
+
+@given(st.dictionaries(st.integers(0, 2**64 - 1), st.integers(0, 2**40)))
+def test_a_packed_census_is_the_same(lengths: dict[int, int]) -> None:
+    """Packing loses nothing."""
+    census = Census({int: 3}, lengths)
+    assert PackedCensus.of(census).census == census

@@ -115,6 +115,24 @@ def test_samples_arrive_in_order_and_complete() -> None:
     assert 0 < watch.cpu_seconds < 5
 
 
+def test_no_sample_is_taken_while_it_is_held() -> None:
+    """What is done meanwhile is not the tests'; a checkpoint is taken anyway, and samples go on after."""
+    received: list[Sample] = []
+    clock = SystemClock()
+    watch = Sampler(0.002, clock, clock.now(), lambda: 0, lambda: "A", received.extend)
+    with watch.held():
+        watch.start()
+        time.sleep(0.1)
+        watch.checkpoint()
+    released = clock.now()
+    while clock.now() < released + 0.1:
+        time.sleep(0.01)
+    watch.stop()
+    assert received[0].checkpoint
+    assert len(received) > 1
+    assert not any(sample.checkpoint for sample in received[1:])
+
+
 def test_a_checkpoint_reads_everything() -> None:
     """At a checkpoint garbage is gone and each signal has a value."""
     received: list[Sample] = []

@@ -12,7 +12,7 @@ from pytest_resilience.memory.attribute import Attribution, Views
 from pytest_resilience.memory.processes import WatchedProcess
 from pytest_resilience.memory.records import ATTRIBUTION, ITSELF, Culprit, Leak, Observer, OwnSlope
 from pytest_resilience.memory.suspicion import Suspect
-from pytest_resilience.soak.attributing import Attributing
+from pytest_resilience.soak.attributing import Attributing, Surroundings
 from pytest_resilience.soak.checkpoints import Checkpoints
 
 LEAK = Leak(
@@ -55,14 +55,14 @@ class Stage:
         self.looks: list[float] = []
         self.look_seconds = look_seconds
         self.kept: list[Culprit | Observer] = []
+        self.complaints: list[str] = []
         self.checkpoints = Checkpoints()
         own = Attribution(Views(handles={"fds": self.list_descriptors}), clock=self.clock.now)
         self.attributing = Attributing(
             Readings(),
             processes,
-            self.kept.append,
-            now=self.clock.now,
-            checkpoints=self.checkpoints,
+            Surroundings(self.kept.append, self.complaints.append, self.clock.now),
+            self.checkpoints,
             spacing=1.0,
             own=own,
         )
@@ -153,6 +153,20 @@ def test_the_heap_is_not_searched_for_another_process() -> None:
     assert stage.looks == []
     assert stage.culprits == []
     assert not any(isinstance(one, Observer) and one.cpu_seconds > 1 for one in stage.kept)
+
+
+def test_a_look_that_fails_is_told_once_and_ends_the_search() -> None:
+    """The soak goes on: its checkpoints cost what they cost."""
+    stage = Stage()
+    stage.suspect()
+
+    def fail() -> dict[str, int]:
+        raise RuntimeError("no descriptor for you")
+
+    stage.attributing._attributions[ITSELF]._views.handles["fds"] = fail  # type: ignore[index]
+    stage.pass_time(5)
+    assert stage.complaints == ["who holds what leaks cannot be told: RuntimeError: no descriptor for you"]
+    assert stage.attributing.checkpoint() == 1.0
 
 
 def test_calibration_is_left_to_the_sampler() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from pytest_resilience.memory.allocations import Allocations
-from pytest_resilience.memory.census import SLICE, Census, only_growing, take_census
+from pytest_resilience.memory.census import SLICE, Census, PackedCensus, only_growing, take_census
 from pytest_resilience.memory.edges import MACHINERY
 from pytest_resilience.memory.handles import (
     child_processes,
@@ -97,8 +97,8 @@ KINDS = {
 class Attribution:
     """Names the culprits of the signals that it is told of.
 
-    `suspect` may be called on any thread, `look` between two iterations, after gc.collect(). In the end
-    `done` is true and nothing is kept but the culprits.
+    `suspect` may be called on any thread, `look` between two iterations, after gc.collect(). Once it is not
+    `active` any more nothing is kept but the culprits.
 
     Args:
         views: how the process is seen.
@@ -118,10 +118,11 @@ class Attribution:
         self.culprits: tuple[Culprit, ...] = ()
         self._views, self._clock = views or Views(), clock
         self._signals: tuple[str, ...] = ()
-        self._censuses: list[Census] = []
+        self._censuses: list[PackedCensus] = []
         self._sizes: list[int] = []
         self._listings: dict[str, list[Mapping[str, int]]] = {}
         self._looks: Counter[str] = Counter()
+        self._named: dict[str, list[Culprit]] = {}
 
     def suspect(self, signal: str) -> None:
         """Look for the culprits of a signal from the next checkpoint on."""
@@ -129,13 +130,18 @@ class Attribution:
             self._signals = (*self._signals, signal)
 
     def close(self) -> None:
-        """Stop what still traces."""
+        """Stop what still traces, and let go of all but the culprits."""
         if self._allocations:
             self._allocations.stop()
+        self._censuses.clear()
+        self._listings.clear()
 
     @property
     def active(self) -> bool:
         """Tell whether the next look is worth its time."""
+        return self._goes_on()
+
+    def _goes_on(self) -> bool:
         return self.seconds < MOST_SECONDS and any(self._looks[one] < MOST_LOOKS for one in self._watched)
 
     @property
@@ -154,8 +160,11 @@ class Attribution:
                 if self._looks[signal] < MOST_LOOKS:
                     self._looks[signal] += 1
                     self._look_at(signal)
-            self.culprits = tuple(culprit for signal in self._watched for culprit in self._name(signal))
+                    self._named[signal] = self._name(signal)
         self.seconds += self._clock() - began
+        self.culprits = tuple(culprit for found in self._named.values() for culprit in found)
+        if not self._goes_on():
+            self.close()
         return self.culprits
 
     def _look_at(self, signal: str) -> None:
@@ -166,7 +175,11 @@ class Attribution:
         if not self._censuses:
             self._views.thaw()
         self._sizes.append(self._views.heap_bytes())
-        self._censuses = only_growing([*self._censuses, self._views.census()])
+        taken = [*self._unpacked(), self._views.census()]
+        self._censuses = [PackedCensus.of(one) for one in only_growing(taken)]
+
+    def _unpacked(self) -> list[Census]:
+        return [one.census for one in self._censuses]
 
     def _trace(self, looks: int, *, known: bool) -> None:
         """Where nobody is known to hold what leaks, trace allocations between two later looks."""
@@ -182,25 +195,24 @@ class Attribution:
         if self._looks[signal] < FEWEST_LOOKS:
             return []
         if signal in HEAP_SIGNALS:
-            holders = self._holders(signal)
-            self._trace(self._looks[signal], known=bool(holders))
-            return [*holders, *self._allocated(signal, len(holders))]
+            found = self._holders(signal)
+            self._trace(self._looks[signal], known=any(one.held_by for one in found))
+            ranked = sorted([*found, *self._allocated(signal)], key=_likelihood)
+            return [replace(one, rank=rank) for rank, one in enumerate(ranked)]
         kind, unit = KINDS[signal]
         grown = growing_handles(self._listings[signal])[:MOST_CULPRITS]
         return [Culprit(signal, kind, one.name, one.grew, unit, rank=rank) for rank, one in enumerate(grown)]
 
-    def _allocated(self, signal: str, rank: int) -> list[Culprit]:
-        """Name the lines: first if nobody is known to hold what they allocated."""
+    def _allocated(self, signal: str) -> list[Culprit]:
         return [
-            Culprit(signal, "line", f"{ALLOCATED} {line.place}", line.size, "bytes", rank=rank + place)
-            for place, line in enumerate(self._lines)
+            Culprit(signal, "line", f"{ALLOCATED} {line.place}", line.size, "bytes") for line in self._lines
         ]
 
     def _holders(self, signal: str) -> list[Culprit]:
         """Name those who grew most and who holds them; nobody if all of them together explain too little."""
         least = LEAST_SHARE * max(0, self._sizes[-1] - self._sizes[0])
         objects = self._views.objects()
-        grown = [one for one in suspects(self._censuses, objects) if one.size >= least]
+        grown = [one for one in suspects(self._unpacked(), objects) if one.size >= least]
         searched = (objects, grown, *(one.examples for one in grown))
         found: dict[str, Culprit] = {}
         for suspect in grown:
@@ -213,7 +225,7 @@ class Attribution:
         while objects:
             del objects[-SLICE:]
         named = [one for one in found.values() if one.held_by] or list(found.values())
-        return [replace(one, rank=rank) for rank, one in enumerate(named[:MOST_CULPRITS])]
+        return named[:MOST_CULPRITS]
 
     def _holder_of(self, suspect: Suspect, objects: list[Any], searched: Sequence[Any]) -> Holder:
         """Return who holds most of the examples."""
@@ -227,3 +239,8 @@ class Attribution:
         if suspect.is_container or not suspect.examples:
             return NOBODY
         return find_holder_of_kind(type(suspect.examples[0]), objects, find)
+
+
+def _likelihood(culprit: Culprit) -> int:
+    """Sort who holds it first, then the lines that allocate it, and last what nobody is known to hold."""
+    return 0 if culprit.held_by else 1 if culprit.kind == "line" else 2

@@ -50,15 +50,21 @@ class Edge:
 NOTHING = Edge("", "")
 
 
+def is_a(one: object, kinds: type | tuple[type, ...]) -> bool:
+    """Tell what isinstance() tells, without asking the object: the __class__ of a proxy runs its code."""
+    return issubclass(type(one), kinds)
+
+
 def root_name(one: Any) -> Root | None:
     """Return the name of a module's or a class's namespace, of a function, a fixture or a frame."""
     if type(one) is dict and (module := _module_of(one)):
         return Root(module, f"module {module}", 0)
-    if isinstance(one, ModuleType):
-        return Root(one.__name__, f"module {one.__name__}", 0)
-    if isinstance(one, type):
+    if is_a(one, ModuleType):
+        name = object.__getattribute__(one, "__dict__").get("__name__", "?")  # a lazy one is not to be loaded
+        return Root(name, f"module {name}", 0)
+    if is_a(one, type):
         return Root(class_name(one), f"class {class_name(one)}", 1)
-    if isinstance(one, FunctionType):
+    if is_a(one, FunctionType):
         name = f"{one.__module__}.{one.__qualname__}"
         return Root(name, f"function {name}", 2)
     if _is_cached_function(one):
@@ -66,9 +72,9 @@ def root_name(one: Any) -> Root | None:
         return Root(name, f"cached function {name}", 2)
     if _is_fixture(one):
         return Root(f"fixture {one.argname}", f"fixture {one.argname}", 3)
-    if isinstance(one, (GeneratorType, CoroutineType, AsyncGeneratorType)):
+    if is_a(one, (GeneratorType, CoroutineType, AsyncGeneratorType)):
         return Root(f"{one.__qualname__}()", f"suspended {one.__qualname__}()", 4)
-    if isinstance(one, FrameType):
+    if is_a(one, FrameType):
         return Root(f"{one.f_code.co_qualname}()", f"frame of {one.f_code.co_qualname}()", 4)
     return None
 
@@ -77,7 +83,9 @@ def _module_of(namespace: dict[Any, Any]) -> str:
     """Return the name of the module whose namespace this is, or an empty string."""
     name = dict.get(namespace, "__name__")
     module = sys.modules.get(name) if isinstance(name, str) else None
-    return name if isinstance(name, str) and getattr(module, "__dict__", None) is namespace else ""
+    if not isinstance(name, str) or module is None:
+        return ""
+    return name if instance_namespace(module) is namespace else ""
 
 
 def _is_cached_function(one: Any) -> bool:
@@ -101,15 +109,15 @@ def edge_between(chain: Sequence[Any], place: int) -> Edge:
         return NOTHING
     if _is_cached_function(parent):
         return Edge("", "its cache")
-    if isinstance(parent, dict):
+    if is_a(parent, dict):
         return _from_dict(parent, child, is_namespace=place == 0 and bool(_module_of(parent)))
-    if isinstance(parent, (list, tuple)):
+    if is_a(parent, (list, tuple)):
         return Edge("[…]", f"an element of a {type(parent).__name__}")
-    if isinstance(parent, FunctionType):
+    if is_a(parent, FunctionType):
         return _from_function(parent, child, chain[place + 2] if place + 2 < len(chain) else None)
-    if isinstance(parent, (GeneratorType, CoroutineType, AsyncGeneratorType, FrameType)):
+    if is_a(parent, (GeneratorType, CoroutineType, AsyncGeneratorType, FrameType)):
         return _from_frame(parent, child)
-    if isinstance(parent, MethodType):
+    if is_a(parent, MethodType):
         return Edge("", "a bound method")
     if _is_fixture(parent):
         return Edge("", "its value" if child is parent.cached_result else MACHINERY)
@@ -118,9 +126,9 @@ def edge_between(chain: Sequence[Any], place: int) -> Edge:
 
 def _is_named_above(parent: Any, above: Any) -> bool:
     """Tell whether the step was named with the object above: a namespace, or the tuple of a function's."""
-    if isinstance(above, (type, FunctionType)) or _is_cached_function(above) or _is_fixture(above):
+    if is_a(above, (type, FunctionType)) or _is_cached_function(above) or _is_fixture(above):
         return type(parent) in (dict, tuple, CellType)
-    if isinstance(parent, CellType):
+    if is_a(parent, CellType):
         return True
     return type(parent) is dict and above is not None and instance_namespace(above) is parent
 
@@ -163,7 +171,7 @@ def _from_frame(parent: Any, child: Any) -> Edge:
     frame = parent
     for name in ("gi_frame", "cr_frame", "ag_frame"):
         frame = getattr(parent, name, None) or frame
-    variables = frame.f_locals if isinstance(frame, FrameType) else {}
+    variables = frame.f_locals if is_a(frame, FrameType) else {}
     name = next((name for name, value in list(variables.items()) if value is child), "")
     return Edge(f".<local>.{name}", f"variable {name}") if name else Edge("", "a variable")
 
@@ -171,8 +179,8 @@ def _from_frame(parent: Any, child: Any) -> Edge:
 def _from_instance(chain: Sequence[Any], place: int) -> Edge:
     """Name the attribute of an instance (or a class), whether the chain goes through its __dict__ or not."""
     owner, child = chain[place], chain[place + 1]
-    is_namespace = isinstance(owner, type) or instance_namespace(owner) is child
-    if isinstance(child, dict) and is_namespace and place + 2 < len(chain):
+    is_namespace = is_a(owner, type) or instance_namespace(owner) is child
+    if is_a(child, dict) and is_namespace and place + 2 < len(chain):
         child = chain[place + 2]
     for name, value in _attributes(owner):
         if value is child:
@@ -181,12 +189,12 @@ def _from_instance(chain: Sequence[Any], place: int) -> Edge:
 
 
 def _kind(owner: Any) -> str:
-    return f"class {class_name(owner)}" if isinstance(owner, type) else f"a {class_name(type(owner))}"
+    return f"class {class_name(owner)}" if is_a(owner, type) else f"a {class_name(type(owner))}"
 
 
 def instance_namespace(one: Any) -> Any:
     """Return the __dict__ of an instance without running any code of its class; None if it has none."""
-    if isinstance(one, type):
+    if is_a(one, type):
         return None
     try:
         return object.__getattribute__(one, "__dict__")
@@ -195,10 +203,10 @@ def instance_namespace(one: Any) -> Any:
 
 
 def _attributes(owner: Any) -> list[tuple[str, Any]]:
-    if isinstance(owner, type):
+    if is_a(owner, type):
         return list(owner.__dict__.items())
     namespace = instance_namespace(owner)
-    found = list(namespace.items()) if isinstance(namespace, dict) else []
+    found = list(namespace.items()) if is_a(namespace, dict) else []
     for kind in type(owner).__mro__:
         for name, member in list(kind.__dict__.items()):
             if type(member).__name__ == "member_descriptor":

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from pytest_resilience.frames import running_frames
-from pytest_resilience.memory.edges import Edge, Root, class_name, edge_between, root_name
+from pytest_resilience.memory.edges import Edge, Root, class_name, edge_between, is_a, root_name
 
 MOST_LEVELS = 16
 MOST_AT_ONCE = 12
@@ -157,7 +157,7 @@ class _Search:
 
 def _promise(one: Any) -> int:
     """Sort what leads to a name first: namespaces and instances before mere containers."""
-    return 0 if type(one) is dict else 2 if isinstance(one, (list, tuple, set)) else 1
+    return 0 if type(one) is dict else 2 if is_a(one, (list, tuple, set)) else 1
 
 
 def _referred(one: Any, ids: dict[int, Any]) -> Any:
@@ -187,7 +187,7 @@ def _short(root: Root, chain: Sequence[Any], edges: Sequence[Edge]) -> str:
     last = attributes[-1]
     begins = root.name + (edges[steps[0]].text if root.is_dotted and steps[0] < last else "")
     owner = edges[last].owner
-    named = class_name(owner if isinstance(owner, type) else type(owner))
+    named = class_name(owner if is_a(owner, type) else type(owner))
     return f"{named}{''.join(edge.text for edge in edges[last:])} ({begins})"
 
 

@@ -3,7 +3,8 @@
 import gc
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from pytest_resilience.clock import Clock
@@ -81,7 +82,7 @@ class Sampler:
         self._columns = Columns(CAPACITY)
         self._writing = threading.Lock()
         self._delivering = threading.Lock()
-        self._stopping = threading.Event()
+        self._stopping, self._held = threading.Event(), threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="resilience-sampler", daemon=True)
 
@@ -112,6 +113,15 @@ class Sampler:
         self._record(self._own.checkpoint(began), self._signals.system_percent(), checkpoint=True)
         self.checkpoint_seconds += time.thread_time() - cpu
         return self._clock.now() - began
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let the thread take no sample while the block lasts: what is done there is not the tests'."""
+        self._held.set()
+        try:
+            yield
+        finally:
+            self._held.clear()
 
     def calibrate(self, run_empty: Callable[[], None]) -> tuple[OwnSlope, ...]:
         """Measure what an empty iteration leaves behind; nothing if that takes too long.
@@ -157,7 +167,8 @@ class Sampler:
     def _loop(self) -> None:
         due = deliver_at = self._clock.now()
         while not self._clock.wait(self._stopping, due - self._clock.now()):
-            self._sample_unless_exhausted()
+            if not self._held.is_set():
+                self._sample_unless_exhausted()
             now = self._clock.now()
             if now >= deliver_at:
                 self._hand_on()

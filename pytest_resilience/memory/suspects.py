@@ -9,7 +9,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from pytest_resilience.memory.census import SLICE, Census, growing_containers, growing_types
-from pytest_resilience.memory.edges import class_name
+from pytest_resilience.memory.edges import class_name, is_a
 
 MOST_CONTAINERS = 12
 MOST_TYPES = 6
@@ -76,8 +76,8 @@ def _of_container(container: Any, grew: int) -> Suspect:
 
 def _newest(container: Any) -> Iterator[Any]:
     """Yield some of the elements added last; of a set, some that are anywhere."""
-    values = dict.values(container) if isinstance(container, dict) else container
-    newest = iter(values) if isinstance(values, (set, frozenset)) else reversed(values)
+    values = dict.values(container) if is_a(container, dict) else container
+    newest = iter(values) if is_a(values, (set, frozenset)) else reversed(values)
     for _, one in zip(range(NEWEST), newest, strict=False):
         yield one
 
@@ -94,7 +94,7 @@ def size_of(one: Any) -> int:
         part = queue.popleft()
         total += _own_size(part)
         for below in get_referents(part):
-            if id(below) not in seen and not isinstance(below, SHARED):
+            if id(below) not in seen and not is_a(below, SHARED):
                 seen.add(id(below))
                 queue.append(below)
     return total

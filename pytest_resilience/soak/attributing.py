@@ -1,7 +1,8 @@
 """The sampler's checkpoints, and behind them a look at who grows, once a signal has tripped."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pytest_resilience.memory.allocations import Allocations, available
@@ -19,6 +20,23 @@ ROOMY = 1.5
 """A look may take longer than any before, by so much."""
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What the search for culprits tells, and to whom.
+
+    Args:
+        keep: takes the culprits, and what looking has cost so far.
+        complain: is told once if looking fails; the soak goes on without it.
+        now: the run's time in seconds.
+        held: keeps the sampler from taking the looks themselves for what the tests do.
+    """
+
+    keep: Callable[[Culprit | Observer], None]
+    complain: Callable[[str], None]
+    now: Callable[[], float]
+    held: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
 class Attributing:
     """Stands in for the sampler where the runner reads memory between two iterations.
 
@@ -28,8 +46,7 @@ class Attributing:
     Args:
         memory: the sampler.
         processes: those that are watched; of them only what is open and running can be named.
-        keep: takes the culprits, and in the end what looking has cost.
-        now: the run's time in seconds.
+        around: whom it tells what.
         checkpoints: when the runner takes them.
         spacing: the seconds between two looks, so that something can grow.
     """
@@ -38,16 +55,15 @@ class Attributing:
         self,
         memory: Memory,
         processes: Iterable[WatchedProcess],
-        keep: Callable[[Culprit | Observer], None],
-        now: Callable[[], float],
+        around: Surroundings,
         checkpoints: Checkpoints,
         spacing: float,
         own: Attribution | None = None,
     ) -> None:
+        self._memory, self._around = memory, around
         self._checkpoints, self._spacing = checkpoints, spacing
         self._next, self._longest = 0.0, FIRST_LOOK_SECONDS
-        self._memory, self._keep, self._now = memory, keep, now
-        self._attributions: Mapping[str, Attribution] = {
+        self._attributions: dict[str, Attribution] = {
             ITSELF: own or Attribution(allocations=Allocations() if available() else None),
             **{one.name: Attribution(Views(census=None, handles=_handles_of(one))) for one in processes},
         }
@@ -62,16 +78,17 @@ class Attributing:
         if attribution is not None:
             for signal in (found.leak.signal, *COUNTS):
                 attribution.suspect(signal)
-            self._checkpoints.ask(self._now())
+            self._checkpoints.ask(self._around.now())
 
     def checkpoint(self) -> float:
         """Let the sampler read everything, then look; return what the reading may cost the next one."""
-        cost, now = self._memory.checkpoint(), self._now()
+        cost, now = self._memory.checkpoint(), self._around.now()
         if now >= self._next and self._checkpoints.room(now) > ROOMY * self._longest:
-            for process, attribution in self._active.items():
-                self._look(process, attribution)
-            self._longest = max(self._longest, self._now() - now)
-            self._next = self._now() + self._spacing
+            with self._around.held():
+                for process, attribution in self._active.items():
+                    self._look_or_give_up(process, attribution)
+            self._longest = max(self._longest, self._around.now() - now)
+            self._next = self._around.now() + self._spacing
         return min(cost, SHARE * self._spacing) if self._active else cost
 
     @property
@@ -87,14 +104,23 @@ class Attributing:
         """Let the sampler measure what an empty iteration leaves."""
         return self._memory.calibrate(run_empty)
 
+    def _look_or_give_up(self, process: str, attribution: Attribution) -> None:
+        """Look; objects of the user's may run code of theirs that raises, and that must not end the soak."""
+        try:
+            self._look(process, attribution)
+        except Exception as error:
+            attribution.close()
+            self._attributions.pop(process)
+            self._around.complain(f"who holds what leaks cannot be told: {type(error).__name__}: {error}")
+
     def _look(self, process: str, attribution: Attribution) -> None:
         culprits = attribution.look()
         if culprits != self._kept.get(process):
             self._kept[process] = culprits
             for culprit in culprits:
-                self._keep(replace(culprit, process=process, at=self._now()))
+                self._around.keep(replace(culprit, process=process, at=self._around.now()))
         seconds = sum(one.seconds for one in self._attributions.values())
-        self._keep(Observer(ATTRIBUTION, self._now(), seconds))
+        self._around.keep(Observer(ATTRIBUTION, self._around.now(), seconds))
 
 
 def _handles_of(process: WatchedProcess) -> Mapping[str, Callable[[], Mapping[str, int]]]:

@@ -13,7 +13,7 @@ from pytest_resilience.memory.records import Observer, Reading, Sample
 from pytest_resilience.memory.sampler import Sampler, interval_for
 from pytest_resilience.memory.suspicion import Suspect, Suspicion
 from pytest_resilience.settings import Settings
-from pytest_resilience.soak.attributing import Attributing
+from pytest_resilience.soak.attributing import Attributing, Surroundings
 from pytest_resilience.soak.led_run import LedRun
 from pytest_resilience.soak.legacy import NOTHING
 from pytest_resilience.soak.limits import Limit
@@ -180,7 +180,10 @@ def sampler_of(
         attributing.suspect(found)
 
     def complain(text: str) -> None:
-        link.send(Note(clock.now() - origin, text))
+        link.send(Note(now(), text))
+
+    def now() -> float:
+        return clock.now() - origin
 
     duration = settings.duration_seconds or 0.0
     usual = interval_for(duration)
@@ -199,9 +202,8 @@ def sampler_of(
     attributing = Attributing(
         sampler,
         world.processes,
-        link.send,
-        now=lambda: clock.now() - origin,
-        checkpoints=runner.checkpoints,
+        Surroundings(link.send, complain, now, sampler.held),
+        runner.checkpoints,
         spacing=duration * SPACING_SHARE,
     )
     runner.memory = attributing
