@@ -200,10 +200,7 @@ def sampler_of(
         attributing.suspect(found)
 
     def complain(text: str) -> None:
-        link.send(Note(now(), text))
-
-    def now() -> float:
-        return clock.now() - origin
+        link.send(Note(clock.now() - origin, text))
 
     duration = settings.duration_seconds or 0.0
     usual = interval_for(duration)
@@ -222,7 +219,7 @@ def sampler_of(
     attributing = Attributing(
         sampler,
         world.processes,
-        Surroundings(link.send, complain, now, sampler.held),
+        Surroundings(link.send, complain, lambda: clock.now() - origin, sampler.held),
         runner.checkpoints,
         spacing=duration * SPACING_SHARE,
     )
