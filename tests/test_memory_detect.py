@@ -232,3 +232,16 @@ def test_what_threads_keep_of_freed_memory_is_no_leak() -> None:
     assert judge(run(malloc_used=filling, threads=lambda _: 1)).verdict == "leak"
     assert judge(run(malloc_used=filling, threads=lambda _: 5)).verdict == "clean"
     assert judge(run(malloc_used=lambda n: filling(n) + 200 * n, threads=lambda _: 5)).verdict == "leak"
+
+
+def test_teeth_whose_lows_rise_less_and_less_are_no_leak() -> None:
+    """A sawtooth on top of something that fills: growth that fades is none here either."""
+
+    def lows(n: int) -> float:
+        return 2 * MIB * (1 - math.exp(-n / 6000))
+
+    def teeth(n: int) -> float:
+        return 10 * MIB + 4 * MIB * ((n / 4000) % 1)
+
+    assert judge(run(480, malloc_used=lambda n: teeth(n) + lows(n))).verdict != "leak"
+    assert judge(run(480, malloc_used=lambda n: teeth(n) + 100 * n)).verdict == "leak"

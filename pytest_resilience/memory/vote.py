@@ -136,7 +136,8 @@ def _teeth(points: Sequence[Point], floor: float, thresholds: Thresholds) -> Fin
         return Finding("sawtooth", evidence, 0) if rises[-1] >= floor else None
     after_start = rises[1:]
     even = min(after_start) >= EVEN_TEETH * fmean(after_start)
-    return Finding("leak", evidence, 0) if even and sum(after_start) >= floor else None
+    lasts = evidence.lasts >= thresholds.lasting
+    return Finding("leak", evidence, 0) if even and lasts and sum(after_start) >= floor else None
 
 
 def _weigh(points: Sequence[Point], start: float, blocks: int, thresholds: Thresholds) -> Evidence:

@@ -4,6 +4,8 @@ import math
 
 GROWTH = 1.02
 SMALLEST = 1e-6
+NUMBERS = tuple(range(2048))
+"""Of buckets, shared by all histograms: with numbers of its own each would grow, and look like a leak."""
 
 
 class Histogram:
@@ -20,6 +22,8 @@ class Histogram:
 
     def add(self, seconds: float) -> None:
         bucket = math.ceil(math.log(max(seconds, SMALLEST) / SMALLEST, GROWTH))
+        if bucket < len(NUMBERS):
+            bucket = NUMBERS[bucket]
         self.counts[bucket] = self.counts.get(bucket, 0) + 1
         self.count += 1
         self.total += seconds
