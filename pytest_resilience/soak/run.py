@@ -180,10 +180,7 @@ def sampler_of(
         attributing.suspect(found)
 
     def complain(text: str) -> None:
-        link.send(Note(now(), text))
-
-    def now() -> float:
-        return clock.now() - origin
+        link.send(Note(clock.now() - origin, text))
 
     duration = settings.duration_seconds or 0.0
     usual = interval_for(duration)
@@ -202,7 +199,7 @@ def sampler_of(
     attributing = Attributing(
         sampler,
         world.processes,
-        Surroundings(link.send, complain, now, sampler.held),
+        Surroundings(link.send, complain, lambda: clock.now() - origin, sampler.held),
         runner.checkpoints,
         spacing=duration * SPACING_SHARE,
     )
