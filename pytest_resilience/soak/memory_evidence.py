@@ -26,7 +26,7 @@ Source: TypeAlias = tuple[str, str]
 def _samples(data: RunData, attempt: int) -> dict[Source, list[Sample]]:
     """Return the samples of each process of an attempt by itself, but for those under memory pressure."""
     others = {one.name for one in data.workers if one.attempt != attempt}
-    if any(one.attempt == attempt for one in data.workers):
+    if len(data.attempts) > 1 and any(one.attempt == attempt for one in data.workers):
         others.add(MAIN)
     by_source: dict[Source, list[Sample]] = {}
     for sample in data.samples:
