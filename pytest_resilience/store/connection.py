@@ -11,6 +11,9 @@ from pytest_resilience.store.schema import TABLES, VERSION
 # Readers hold no transaction longer than a second; ten times that means that something is wrong.
 WAIT_FOR_LOCK_SECONDS = 10.0
 
+PRIMARY_CODE = 0xFF
+"""The part of SQLite's error codes that tells the kind."""
+
 
 def create(path: Path, fill: Callable[[sqlite3.Connection], None]) -> str:
     """Create the file and its tables, or open what is there, and let `fill` write, all in one transaction.
@@ -46,8 +49,27 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     """Open without the right to write; raise StoreError if there is no such file."""
     if not path.is_file():
         raise StoreError(f"{path} does not exist. Run a soak first, for example: pytest --soak-duration=60s")
+    connection = _open_read_only(path)
+    try:
+        connection.execute("PRAGMA schema_version")
+    except sqlite3.OperationalError as reason:
+        connection.close()
+        if reason.sqlite_errorcode & PRIMARY_CODE != sqlite3.SQLITE_READONLY:
+            raise
+        _roll_back(path)
+        return _open_read_only(path)
+    return connection
+
+
+def _open_read_only(path: Path) -> sqlite3.Connection:
     address = f"{path.absolute().as_uri()}?mode=ro"
     return sqlite3.connect(address, uri=True, timeout=WAIT_FOR_LOCK_SECONDS, isolation_level=None)
+
+
+def _roll_back(path: Path) -> None:
+    """Undo the transaction that a killed writer has left in a rollback journal: readers may not."""
+    with closing(open_to_write(path)) as connection:
+        connection.execute("PRAGMA schema_version")
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> None:
