@@ -1,4 +1,4 @@
-"""A writer that is killed within a transaction with a rollback journal: what it began is undone by who reads."""
+"""A writer is killed within a transaction with a rollback journal: who reads undoes what it began."""
 
 import signal
 import sqlite3
@@ -22,8 +22,8 @@ connection.execute("PRAGMA cache_size = 1")  # so that pages are written before 
 connection.execute("BEGIN IMMEDIATE")
 for table, in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
     connection.execute(f"DELETE FROM {table}")
-connection.execute("CREATE TABLE more AS WITH RECURSIVE n(i) AS"
-                   " (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT i, randomblob(200) FROM n")
+numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
+connection.execute(f"CREATE TABLE more AS {numbers} SELECT i, randomblob(200) FROM n")
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
