@@ -13,6 +13,7 @@ import pytest
 
 from pytest_resilience.breakers.adapter import CapabilityError
 from pytest_resilience.breakers.bench import Bench, ways_of
+from pytest_resilience.breakers.cascade import run_cascades
 from pytest_resilience.breakers.flight import Way
 from pytest_resilience.breakers.hands import Hands, VacuousClockError
 from pytest_resilience.breakers.own import BreakerAdapter
@@ -180,7 +181,11 @@ def test_scenarios_without_their_settings_do_not_apply() -> None:
 
 CALL = "call=lambda breaker, function: breaker.call(function)"
 WRONG: dict[str, tuple[Callable[[], object], str]] = {
-    "no way": (injected, "Implement Adapter.call or Adapter.call_async."),
+    "no way": (injected, "BreakerAdapter's call must be given, or its call_async, not None. Write call="),
+    "a way that there is not": (
+        lambda: injected(call=OwnBreaker.call, force_opne=print),
+        "not 'force_opne'. Did you mean 'force_open'?",
+    ),
     "call is no function": (
         lambda: injected(call=3),
         f"BreakerAdapter's call must be a function of the breaker and one thing more, not 3. Write {CALL}.",
@@ -196,8 +201,8 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "a misspelt trait": (
         lambda: injected(call=OwnBreaker.call, succeses_to_close=2),
         (
-            "What BreakerAdapter takes must be traits of a breaker, not 'succeses_to_close'. "
-            "Did you mean 'successes_to_close'?"
+            "What BreakerAdapter takes must be ways to use a breaker, and traits of it, "
+            "not 'succeses_to_close'. Did you mean 'successes_to_close'?"
         ),
     ),
     "its capabilities": (lambda: injected(call=OwnBreaker.call, can={"fly"}), "not 'can'."),
@@ -337,3 +342,21 @@ def test_a_make_that_fails_is_told(make: Callable[[Any], Any], fix: str) -> None
     message = "BreakerAdapter's make must be a function that returns a new breaker, not .*" + re.escape(fix)
     with pytest.raises(ResilienceError, match=message), bench_of(source, "sync"):
         pass
+
+
+def test_a_make_that_returns_the_same_breaker_twice_is_told() -> None:
+    """What one check has opened would be judged by the next."""
+    shared = OwnBreaker()
+    adapter = described(lambda: shared, call=OwnBreaker.call, clock=__name__)
+    with pytest.raises(ResilienceError, match=r"It returned the same breaker twice\."):
+        verify("test_circuit", adapter, clock=SystemClock())
+
+
+def test_cascades_refuse_a_clock_that_cannot_be_moved() -> None:
+    """They would say that it never lets calls in again."""
+    adapter = described(lambda: OwnBreaker(clock=process_time), call=OwnBreaker.call, clock=__name__)
+    with pytest.raises(VacuousClockError, match="does not read the time that the check moves"):
+        run_cascades({"shop": ["database"], "database": []}, adapter, seed=1)
+
+
+process_time = time.process_time

@@ -1,6 +1,7 @@
 """Attribution names who holds what leaks, on the real heap of this process."""
 
 import ctypes
+import functools
 import gc
 import re
 import socket
@@ -327,6 +328,18 @@ def test_no_code_of_the_users_is_run() -> None:
         del heap_subjects.registry["hostile"]
     assert first.name.endswith(".Hostile")
     assert first.held_by.startswith("heap_subjects.registry['hostile']")
+
+
+@pytest.mark.usefixtures("frozen")
+def test_a_cache_without_a_name_is_told_by_where_it_is_kept() -> None:
+    """As that of a partial."""
+    cached: Any = functools.lru_cache(maxsize=None)(functools.partial(list))
+    heap_subjects.registry["cached"] = cached
+    try:
+        first = attributed(lambda number: cached((number, number + 1)))[0]
+    finally:
+        del heap_subjects.registry["cached"]
+    assert first.held_by.startswith("heap_subjects.registry['cached']")
 
 
 def test_nothing_is_kept_after_the_last_look() -> None:

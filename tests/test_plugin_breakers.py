@@ -168,7 +168,7 @@ def test_one_line_makes_a_test_of_each_check(project: pytest.Pytester) -> None:
     result = run(project, SUITE, "-v", "-rs")
     outcomes = result.parseoutcomes()
     assert (outcomes["xfailed"], outcomes["failed"]) == (5, 2)
-    assert outcomes["passed"] > 20
+    assert outcomes["passed"] > 15
     result.stdout.fnmatch_lines_random(
         [
             "*::test_shared?failure_threshold? PASSED*",

@@ -4,14 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 
 from pytest_resilience.breakers.adapter import Adapter
-from pytest_resilience.breakers.bench import ways_of
+from pytest_resilience.breakers.bench import Bench, ways_of
 from pytest_resilience.breakers.cascade_report import CascadeReport
 from pytest_resilience.breakers.cascade_run import CascadeRun
+from pytest_resilience.breakers.drive import Drive
 from pytest_resilience.breakers.flight import Way
 from pytest_resilience.breakers.hands import Hands
 from pytest_resilience.breakers.modes import MODES, Calling, read_modes
 from pytest_resilience.breakers.outages import OUTAGES, NotApplicableError, Outage
 from pytest_resilience.breakers.records import Cascade
+from pytest_resilience.breakers.self_check import check_clock
 from pytest_resilience.breakers.subject import Subject, subject_of
 from pytest_resilience.breakers.topology import Needs, edges, read_topology
 from pytest_resilience.errors import ResilienceError, requirement
@@ -51,9 +53,19 @@ def run_cascades(
     _check_limit(max_services_down)
     subject = subject_of(name, source)
     chosen = read_modes(modes)
+    _check_clock(subject)
     run = _Runs(subject, needs, calling or Calling(), way, max_services_down)
     found = [run.cascade(kind, mode, seed) for kind in OUTAGES for mode in chosen]
     return CascadeReport(name, tuple(found))
+
+
+def _check_clock(subject: Subject) -> None:
+    """Raise VacuousClockError where breakers would not see the time of the cascades."""
+    hands = Hands()
+    with subject.borrowed(hands, twins=True) as lend:
+        adapter = lend()
+        with Bench(adapter, hands, ways_of(adapter)[0]) as bench:
+            check_clock(subject.name, Drive(bench))
 
 
 def _check_limit(limit: object) -> None:

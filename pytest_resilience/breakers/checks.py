@@ -30,6 +30,9 @@ class Judgement:
     detail: str
 
 
+NEEDED_BY_HAZARDS = ("failure_threshold", "half_open_recovery")
+
+
 class Checker:
     """Checks one breaker.
 
@@ -49,17 +52,22 @@ class Checker:
             self.ways = ways_of(adapter)
             self.lacks: Mapping[str, str] = adapter.traits.lacks
             self._far = _out_of_reach(adapter.traits)
+        self._scenarios: dict[str, BreakerResult] = {}
         for way in self.ways:
             self._with_drive(way, lambda drive: check_clock(subject.name, drive))
 
     def scenario(self, name: str) -> BreakerResult:
-        """Run one of the seven scenarios."""
-        judgement = self._judge(name, SCENARIOS[name])
-        return BreakerResult(self._subject.name, name, judgement.verdict, judgement.detail)
+        """Run one of the seven scenarios, once."""
+        if name not in self._scenarios:
+            judgement = self._judge(name, SCENARIOS[name])
+            self._scenarios[name] = BreakerResult(
+                self._subject.name, name, judgement.verdict, judgement.detail
+            )
+        return self._scenarios[name]
 
-    def hazard(self, hazard: Hazard, strictness: str = "scenarios", *, spared: str = "") -> HazardResult:
-        """Try one hazard, unless it is spared for a reason; `strictness` says whether it counts."""
-        reason = spared or self._far
+    def hazard(self, hazard: Hazard, strictness: str = "scenarios") -> HazardResult:
+        """Try one hazard, unless it would say nothing; `strictness` says whether it counts."""
+        reason = self._far or self._begun_wrong()
         spare = Judgement("not_applicable", reason)
         judgement = spare if reason else self._judge(hazard.name, hazard.script)
         detail = judgement.detail
@@ -73,6 +81,11 @@ class Checker:
             detail=detail,
             counts=counts(hazard.level, strictness),
         )
+
+    def _begun_wrong(self) -> str:
+        """Return why no hazard says anything about this breaker, or nothing."""
+        broken = [name for name in NEEDED_BY_HAZARDS if self.scenario(name).verdict == "failed"]
+        return f"it fails {' and '.join(broken)}, which each hazard begins with" if broken else ""
 
     def _judge(self, name: str, script: Script) -> Judgement:
         if name in self.lacks:

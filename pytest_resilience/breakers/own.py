@@ -170,6 +170,8 @@ class BreakerAdapter:
 
     def try_out(self) -> None:
         """Make one call each way; raise ResilienceError where a way shows nothing of any breaker."""
+        if self._make(Hands()) is self._make(Hands()):
+            raise _wrong_make(self.making.make, "It returned the same breaker twice.")
         if self.making.call is not None:
             _must_call("call", _outcome(self.making.call, self._make(Hands())))
         if self.making.call_async is not None:
@@ -247,6 +249,9 @@ def _wrong_make(make: object, fix: str) -> ResilienceError:
 
 def _traits(threshold: int, open_seconds: float, making: Making, more: dict[str, Any]) -> Traits:
     _check_traits({"threshold": threshold, "open_seconds": open_seconds, **more})
+    if making.call is None and making.call_async is None:
+        fix = f"Write call={_EXAMPLES['call']}, or call_async=… for coroutine functions."
+        raise ResilienceError(requirement("BreakerAdapter's call", "given, or its call_async", None, fix))
     absent = {
         scenario: f"{lacking} was given"
         for scenario, (name, lacking) in _FEATURES.items()
@@ -260,8 +265,10 @@ def _check_traits(given: dict[str, Any]) -> None:
     known = {field.name for field in fields(Traits)} - {"can"}
     for name, value in given.items():
         if name not in known:
-            fix = f"{did_you_mean(name, known)} docs/breakers.md lists them all."
-            raise ResilienceError(requirement("What BreakerAdapter takes", "traits of a breaker", name, fix))
+            ways = {field.name for field in fields(Making)} - {"make"}
+            fix = f"{did_you_mean(name, known | ways)} docs/breakers.md lists them all."
+            allowed = "ways to use a breaker, and traits of it"
+            raise ResilienceError(requirement("What BreakerAdapter takes", allowed, name, fix))
         constraint, holds = _CONSTRAINTS.get(name, ("", lambda _: True))
         if value is not None and not _holds(holds, value):
             raise ResilienceError(requirement(f"BreakerAdapter's {name}", constraint, value))

@@ -84,8 +84,10 @@ def subject_of(name: str, source: object) -> Subject:
 def _built(name: str, factory: Callable[[], object]) -> object:
     try:
         return factory()
+    except ResilienceError:  # it says by itself what is wrong with an adapter
+        raise
     except Exception as reason:
-        failed = f"Calling it raised {type(reason).__name__}: {reason}."
+        failed = f"Calling it raised {type(reason).__name__}: {str(reason).rstrip('.')}."
         raise _unsupported(name, factory, failed) from reason
 
 

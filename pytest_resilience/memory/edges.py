@@ -67,7 +67,7 @@ def root_name(one: Any) -> Root | None:
     if is_a(one, FunctionType):
         name = f"{one.__module__}.{one.__qualname__}"
         return Root(name, f"function {name}", 2)
-    if _is_cached_function(one):
+    if _is_cached_function(one) and hasattr(one, "__qualname__"):  # a cached partial has no name of its own
         name = f"{one.__module__}.{one.__qualname__}"
         return Root(name, f"cached function {name}", 2)
     if _is_fixture(one):
