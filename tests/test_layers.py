@@ -28,6 +28,7 @@ GROUND = (
     "errors",
     "workers",
     "frames",
+    "collector",
 )
 """Single modules; each may import those to its right."""
 

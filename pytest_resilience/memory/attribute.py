@@ -8,13 +8,13 @@ import gc
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psutil
 
+from pytest_resilience.collector import collection_paused
 from pytest_resilience.memory.allocations import Allocations
 from pytest_resilience.memory.census import SLICE, Census, PackedCensus, only_growing, take_census
 from pytest_resilience.memory.edges import MACHINERY
@@ -73,18 +73,6 @@ def heap_bytes() -> int:
     """Return about how many bytes malloc and Python's own allocator have handed out."""
     native = psutil.heap_info() if hasattr(psutil, "heap_info") else None
     return sys.getallocatedblocks() * BLOCK_BYTES + (native.heap_used + native.mmap_used if native else 0)
-
-
-@contextmanager
-def collection_paused() -> Iterator[None]:
-    """Let no automatic garbage collection stop everybody for longer than a look does."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 KINDS = {

@@ -3,12 +3,12 @@
 import asyncio
 import gc
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 
 from pytest_resilience.breakers.drive import Drive, Mismatch
 from pytest_resilience.breakers.flight import NotPossibleError
 from pytest_resilience.breakers.hazards.hazard import Hazard, need
+from pytest_resilience.collector import collection_paused
 
 HOUR = 3600.0
 ZONES = (-2.0, 2.0)
@@ -72,7 +72,7 @@ def _memory(drive: Drive) -> None:
 def _kept(drive: Drive) -> float:
     """Return how many blocks of memory a rejection keeps; cycles are collected only if there is a doubt."""
     _reject(drive, WARM_UP)
-    with _no_collection():
+    with collection_paused():  # it would free what others have left, and hide what is kept
         before = sys.getallocatedblocks()
         _reject(drive, REJECTIONS)
         if (kept := (sys.getallocatedblocks() - before) / REJECTIONS) < KEPT_BLOCKS:
@@ -82,18 +82,6 @@ def _kept(drive: Drive) -> float:
         _reject(drive, REJECTIONS)
         gc.collect()
         return (sys.getallocatedblocks() - before) / REJECTIONS
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep the collector from freeing, in between, what others have left: it would hide what is kept."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _reject(drive: Drive, calls: int) -> None:
