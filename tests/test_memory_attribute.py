@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from pytest_resilience.memory.attribute import MOST_LOOKS, Attribution, Views
 from pytest_resilience.memory.census import (
+    LEAST_LENGTH,
     Census,
     PackedCensus,
     growing_containers,
@@ -84,6 +85,15 @@ def test_native_memory_is_not_blamed_on_python_objects() -> None:
         heap_subjects.leak_in_list(number)
         attribution.look()
     assert attribution.culprits == ()
+
+
+@pytest.mark.usefixtures("frozen")
+def test_what_looking_keeps_is_no_growth() -> None:
+    """A small leak is named on a heap of so many containers that the census of them outweighs it."""
+    ballast = [[None] * LEAST_LENGTH for _ in range(100_000)]
+    first = attributed(heap_subjects.leak_in_list)[0]
+    assert (first.name, first.held_by) == heap_subjects.HOLDERS["leak_in_list"]
+    del ballast
 
 
 def test_attribution_ends_after_some_looks() -> None:

@@ -162,7 +162,8 @@ class Attribution:
         assert self._views.census is not None  # or the signal would not be watched
         if not self._censuses:
             self._views.thaw()
-        self._sizes.append(self._views.heap_bytes())
+        held = sum(one.bytes_held for one in self._censuses)
+        self._sizes.append(self._views.heap_bytes() - held)
         taken = [*self._unpacked(), self._views.census()]
         self._censuses = [PackedCensus.of(one) for one in only_growing(taken)]
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from gc import get_objects, get_referents, is_tracked
 from itertools import pairwise
+from sys import getsizeof
 from typing import Any
 
 SLICE = 20_000
@@ -52,6 +53,11 @@ class PackedCensus:
     def census(self) -> Census:
         """The census as it was."""
         return Census(self.types, dict(zip(self.ids, self.lengths, strict=True)))
+
+    @property
+    def bytes_held(self) -> int:
+        """What keeping it takes."""
+        return sum(map(getsizeof, (self.types, self.ids, self.lengths)))
 
 
 def take_census(objects: Callable[[], list[Any]] = get_objects) -> Census:
