@@ -104,4 +104,4 @@ def test_the_examples_are_ordinary_suites_too(name: str) -> None:
         command, cwd=EXAMPLES / name, text=True, capture_output=True, timeout=TIMEOUT_SECONDS
     )
     assert done.returncode == 0, done.stdout
-    assert "7 passed" in done.stdout
+    assert "9 passed" in done.stdout
