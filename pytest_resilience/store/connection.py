@@ -73,9 +73,12 @@ def _roll_back(path: Path) -> None:
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise StoreError if the tables are those of another version; a file without any has none."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    """Raise StoreError if the tables are those of another version; a file without any has none.
+
+    The version is read last: where a run begins just now, whoever sees its tables must see their version.
+    """
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
     if tables and version != VERSION:
         raise StoreError(
             f"{path} was written by another version of pytest-resilience. Use the version that wrote it."
