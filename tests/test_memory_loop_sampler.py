@@ -1,5 +1,7 @@
 """A loop in an ordinary test is sampled and judged: what leaks is named with its holder."""
 
+import gc
+
 import heap_subjects
 import pytest
 
@@ -40,6 +42,19 @@ def test_a_second_loop_is_judged_alone() -> None:
         pass
     assert sampler.samples[-1].iteration == 200
     sampler.assert_no_leak()
+
+
+def test_no_collection_in_the_loop_walks_what_was_there_before() -> None:
+    """On a large heap 96 of them take long; afterwards all of it is collected again, also after a break."""
+    before = gc.get_freeze_count()
+    frozen = []
+    for number in MemorySampler().loop(96):
+        frozen.append(gc.get_freeze_count() - before)
+        if number == 1:
+            break
+    gc.collect()
+    assert min(frozen) > 0
+    assert gc.get_freeze_count() == before
 
 
 def test_there_is_no_verdict_before_the_end() -> None:

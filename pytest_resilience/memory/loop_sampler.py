@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from pytest_resilience.clock import Clock, SystemClock
+from pytest_resilience.collector import start_up_frozen
 from pytest_resilience.errors import ResilienceError, requirement
 from pytest_resilience.memory.attribute import Attribution
 from pytest_resilience.memory.columns import Columns
@@ -81,7 +82,7 @@ class MemorySampler:
         self._verdict, self._columns = None, Columns(SAMPLES)
         attribution = self._given or Attribution()
         began = self._clock.now()
-        with closing(self._signals or open_signals()) as signals:
+        with start_up_frozen(), closing(self._signals or open_signals()) as signals:
             reader = OwnReader(signals)
             for number in range(iterations):
                 yield number

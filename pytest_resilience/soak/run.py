@@ -1,11 +1,11 @@
 """One soak in one process: sampler and runner beside the half that leads."""
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
 from pytest_resilience.clock import Clock
+from pytest_resilience.collector import start_up_frozen
 from pytest_resilience.errors import ResilienceError
 from pytest_resilience.memory.gauges import GaugeReader
 from pytest_resilience.memory.readers import OutsideReader
@@ -107,8 +107,7 @@ class SoakRun(LedRun):
     def loop(self) -> None:
         """Run all phases that loop; faults are removed and threads ended when this returns or raises."""
         with ExitStack() as undo:
-            undo.callback(gc.unfreeze)
-            gc.freeze()  # what start-up made stays: no checkpoint needs to walk it
+            undo.enter_context(start_up_frozen())
             if self._sampler:
                 undo.callback(self._sampler.stop)
                 undo.callback(stop_attributing, self._runner)

@@ -1,10 +1,10 @@
 """The looping half of a distributed soak: one worker's runner and sampler, led over a link."""
 
-import gc
 from contextlib import ExitStack
 from queue import SimpleQueue
 
 from pytest_resilience.clock import Clock
+from pytest_resilience.collector import start_up_frozen
 from pytest_resilience.memory.sampler import Sampler
 from pytest_resilience.settings import Settings
 from pytest_resilience.soak import messages
@@ -78,8 +78,7 @@ class WorkerRun:
         runner = self._runner
         assert runner is not None  # Begin came before Loop
         with ExitStack() as undo:
-            undo.callback(gc.unfreeze)
-            gc.freeze()  # what start-up made stays: no checkpoint needs to walk it
+            undo.enter_context(start_up_frozen())
             undo.callback(self._finish, runner)
             if self._sampler:
                 undo.callback(self._sampler.stop)
