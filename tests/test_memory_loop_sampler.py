@@ -46,6 +46,7 @@ def test_a_second_loop_is_judged_alone() -> None:
 
 def test_no_collection_in_the_loop_walks_what_was_there_before() -> None:
     """On a large heap 96 of them take long; afterwards all of it is collected again, also after a break."""
+    gc.unfreeze()
     before = gc.get_freeze_count()
     frozen = []
     for number in MemorySampler().loop(96):
