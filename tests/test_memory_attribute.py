@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import gc
+import itertools
 import re
 import socket
 import subprocess
@@ -20,7 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_resilience.memory.attribute import MOST_LOOKS, Attribution, Views
+from pytest_resilience.memory.attribute import Attribution, Views
 from pytest_resilience.memory.census import (
     LEAST_LENGTH,
     Census,
@@ -32,6 +33,7 @@ from pytest_resilience.memory.census import (
 )
 from pytest_resilience.memory.handles import growing_handles
 from pytest_resilience.memory.holders import Holder, find_holder, most_common_holder
+from pytest_resilience.memory.looks import MOST_LOOKS
 from pytest_resilience.memory.records import Culprit
 
 ITERATIONS = 200
@@ -96,24 +98,25 @@ def test_what_looking_keeps_is_no_growth() -> None:
     del ballast
 
 
-def test_attribution_ends_after_some_looks() -> None:
-    """It is active from the first suspicion to the last look, and looks no more."""
+def test_attribution_begins_with_a_suspicion_and_looks_ever_less() -> None:
+    """It is active from the first suspicion on; what it keeps spans the run, in a few looks."""
     counted: list[int] = []
 
     def count() -> dict[str, int]:
         counted.append(1)
         return {"file a": len(counted)}
 
-    views = Views(handles={"fds": count})
-    attribution = Attribution(views)
-    assert not attribution.active
+    attribution = Attribution(Views(handles={"fds": count}))
+    active = [attribution.active]
     attribution.suspect("fds")
     attribution.suspect("fds")
-    for _ in range(MOST_LOOKS + 3):
+    strides: list[int] = []
+    for _ in range(MOST_LOOKS + 4):
         attribution.look()
-    assert not attribution.active
-    assert len(counted) == MOST_LOOKS
-    assert [one.grew for one in attribution.culprits] == [MOST_LOOKS - 1]
+        strides.append(attribution.stride)
+    assert [*active, attribution.active] == [False, True]
+    assert strides == [1, 1, 1, 1, 1, 2, 2, 2, 4, 4]
+    assert [one.grew for one in attribution.culprits] == [10 - 4]  # the looks 4, 7, 9 and 10 are left
 
 
 def test_attribution_ends_when_its_time_is_used_up() -> None:
@@ -123,6 +126,25 @@ def test_attribution_ends_when_its_time_is_used_up() -> None:
     attribution.suspect("fds")
     attribution.look()
     assert not attribution.active
+
+
+@pytest.mark.usefixtures("frozen")
+def test_a_cache_that_has_filled_is_no_culprit() -> None:
+    """It grew fastest while it filled, and is named then; at the end only the leak is."""
+    full: dict[int, list[object]] = {}
+    leak: list[list[int]] = []
+    attribution = Attribution(clock=lambda: 0.0)
+    attribution.suspect("blocks")
+    named: list[str] = []
+    for look in range(MOST_LOOKS + 4):
+        if look < MOST_LOOKS:
+            full.update((look * 2000 + number, [number, [number]]) for number in range(2000))
+        leak.extend([number] for number in range(ITERATIONS))
+        gc.collect()
+        named.append(" ".join(one.noun for one in attribution.look()))
+    assert "local variable full of" in named[MOST_LOOKS - 1]
+    assert "local variable full of" not in named[-1]
+    assert "list, held by local variable leak of" in named[-1]
 
 
 def test_a_signal_that_trips_later_is_looked_at_as_often() -> None:
@@ -354,12 +376,14 @@ def test_a_cache_without_a_name_is_told_by_where_it_is_kept() -> None:
 
 def test_nothing_is_kept_after_the_last_look() -> None:
     """A census holds types and numbers of objects, and is as large as the heap has containers."""
-    attribution = Attribution(Views(census=lambda: Census({int: 1}), objects=list, heap_bytes=lambda: 0))
+    views = Views(census=lambda: Census({int: 1}), objects=list, heap_bytes=lambda: 0)
+    attribution = Attribution(views, clock=itertools.count().__next__, most_seconds=3.0)
     attribution.suspect("blocks")
-    for _ in range(MOST_LOOKS):
+    for _ in range(3):
+        assert attribution.active
         attribution.look()
     assert not attribution.active
-    assert attribution._censuses == []
+    assert not attribution._heap.kept
 
 
 @given(st.dictionaries(st.integers(0, 2**64 - 1), st.integers(0, 2**40)))

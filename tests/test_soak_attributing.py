@@ -63,7 +63,7 @@ class Stage:
             processes,
             Surroundings(self.kept.append, self.complaints.append, self.clock.now),
             self.checkpoints,
-            spacing=1.0,
+            duration=60.0,
             own=own,
         )
 
@@ -94,27 +94,38 @@ def test_nobody_looks_before_a_signal_trips() -> None:
     assert stage.attributing.checkpoint() == 1.0
 
 
-def test_looks_are_spaced_and_end() -> None:
-    """One look each second, six in all; the culprits are kept from the third look on."""
+def test_looks_are_spaced_and_get_rarer() -> None:
+    """One look each second, then each second second, and so on to the end of the run."""
     stage = Stage()
     stage.suspect()
-    stage.pass_time(30)
-    gaps = [later - earlier for earlier, later in pairwise(stage.looks)]
-    assert len(stage.looks) == 6
-    assert min(gaps) >= 1.0
-    assert [one.grew for one in stage.culprits] == [2, 3, 4, 5]
+    stage.pass_time(59)
+    gaps = [round(later - earlier, 3) for earlier, later in pairwise(stage.looks)]
+    assert len(stage.looks) == 6 + 3 + 3 + 3
+    assert gaps == sorted(gaps)
+    assert 1.0 <= gaps[0] < 2.0 <= gaps[6] < 4.0 <= gaps[9] < 8.0 <= gaps[12]
+    assert [one.grew for one in stage.culprits[:4]] == [2, 3, 4, 5]
     assert stage.culprits[-1].noun == "file /tmp/a"
     assert stage.culprits[-1].at > stage.culprits[0].at
 
 
+def test_the_time_for_looking_lasts_to_the_end() -> None:
+    """Looks that take long get rarer still: the last ones are late in the run, and time is left over."""
+    stage = Stage(look_seconds=0.5)
+    stage.suspect()
+    stage.pass_time(59)
+    assert 8 <= len(stage.looks) <= 10
+    assert stage.looks[-1] > 45
+
+
 def test_checkpoints_come_sooner_while_somebody_is_sought() -> None:
-    """The first at once, the others as often as the looks; later as their cost asks for."""
+    """The first at once, the others as often as the looks; once these have ended, as their cost asks for."""
     stage = Stage()
     stage.checkpoints.plan(0.0, 100.0, ())
     stage.checkpoints.taken(0.0, 50.0)
     stage.suspect()
     assert stage.checkpoints.next == 0.0
     assert stage.attributing.checkpoint() == pytest.approx(0.02)
+    stage.look_seconds = 10.0
     stage.pass_time(30)
     assert stage.attributing.checkpoint() == 1.0
 
@@ -130,7 +141,7 @@ def test_no_look_is_begun_that_would_delay_a_checkpoint_that_is_due() -> None:
     stage.pass_time(1.0)
     stage.checkpoints.taken(5.0, 0.0)
     stage.pass_time(20)
-    assert 0 < before < len(stage.looks) == 6
+    assert 0 < before < len(stage.looks)
 
 
 def test_what_looking_cost_is_told() -> None:
@@ -140,7 +151,19 @@ def test_what_looking_cost_is_told() -> None:
     stage.pass_time(30)
     observers = [one for one in stage.kept if isinstance(one, Observer)]
     assert {one.name for one in observers} == {ATTRIBUTION}
-    assert observers[-1].cpu_seconds == pytest.approx(0.6)
+    assert observers[-1].cpu_seconds == pytest.approx(0.1 * len(stage.looks))
+
+
+def test_who_is_no_culprit_any_more_is_taken_back() -> None:
+    """What stopped to grow leaves its place in the record to nobody."""
+    stage = Stage()
+    stage.suspect()
+    stage.pass_time(3)
+    stage.attributing._attributions[ITSELF]._views.handles["fds"] = dict  # type: ignore[index]
+    stage.pass_time(10)
+    assert [one.name for one in stage.culprits[:1]] == ["file /tmp/a"]
+    last = stage.culprits[-1]
+    assert (last.signal, last.rank, last.name) == ("fds", 0, "")
 
 
 def test_the_heap_is_not_searched_for_another_process() -> None:

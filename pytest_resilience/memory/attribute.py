@@ -1,13 +1,13 @@
-"""Attribution: once a signal has tripped, look at what is there at each checkpoint, and name who grows.
+"""Attribution: once a signal has tripped, look at what is there now and then, and name who grows.
 
-It looks a few times, for a bounded time, and then never again: looking costs about half a second of CPU time
-for a million objects.
+It looks less and less often, for a bounded time: looking costs about half a second of CPU time for a million
+objects.
 """
 
 import gc
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -31,15 +31,18 @@ from pytest_resilience.memory.holders import (
     find_holder_of_kind,
     most_common_holder,
 )
+from pytest_resilience.memory.looks import Looks
 from pytest_resilience.memory.patterns import BLOCK_BYTES
 from pytest_resilience.memory.records import Culprit
 from pytest_resilience.memory.suspects import Suspect, suspects
 from pytest_resilience.memory.traced import Line
 
 HEAP_SIGNALS = ("malloc_used", "blocks", "gc_objects", "rss")
-MOST_LOOKS = 6
 FEWEST_LOOKS = 3
 TRACED_LOOKS = 2
+TRACED_STRIDE = 2
+"""Up to which lines are traced, so that this ends soon."""
+
 MOST_SECONDS = 5.0
 MOST_CULPRITS = 3
 LEAST_SHARE = 0.05
@@ -69,6 +72,14 @@ class Views:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class HeapLook:
+    """The heap at one look, and the bytes that it took without what looking keeps."""
+
+    census: PackedCensus
+    size: int
+
+
 def heap_bytes() -> int:
     """Return about how many bytes malloc and Python's own allocator have handed out."""
     native = psutil.heap_info() if hasattr(psutil, "heap_info") else None
@@ -91,7 +102,8 @@ class Attribution:
     Args:
         views: how the process is seen.
         allocations: traces which lines allocate what stays, where nobody is known to hold it.
-        clock: seconds; attribution ends after MOST_SECONDS of looking.
+        clock: seconds that looking takes.
+        most_seconds: of looking, after which attribution ends.
     """
 
     def __init__(
@@ -99,17 +111,16 @@ class Attribution:
         views: Views | None = None,
         clock: Callable[[], float] = time.thread_time,
         allocations: Allocations | None = None,
+        most_seconds: float = MOST_SECONDS,
     ) -> None:
-        self._allocations, self._traced_from = allocations, 0
+        self._allocations, self._traced_looks = allocations, 0
         self._lines: tuple[Line, ...] = ()
-        self.seconds = 0.0
+        self.seconds = self._last_seconds = 0.0
         self.culprits: tuple[Culprit, ...] = ()
-        self._views, self._clock = views or Views(), clock
+        self._views, self._clock, self._most_seconds = views or Views(), clock, most_seconds
         self._signals: tuple[str, ...] = ()
-        self._censuses: list[PackedCensus] = []
-        self._sizes: list[int] = []
-        self._listings: dict[str, list[Mapping[str, int]]] = {}
-        self._looks: Counter[str] = Counter()
+        self._heap = Looks[HeapLook]()
+        self._listings: defaultdict[str, Looks[Mapping[str, int]]] = defaultdict(Looks)
         self._named: dict[str, list[Culprit]] = {}
 
     def suspect(self, signal: str) -> None:
@@ -121,7 +132,7 @@ class Attribution:
         """Stop what still traces, and let go of all but the culprits."""
         if self._allocations:
             self._allocations.stop()
-        self._censuses.clear()
+        self._heap = Looks()
         self._listings.clear()
 
     @property
@@ -130,13 +141,27 @@ class Attribution:
         return self._goes_on()
 
     def _goes_on(self) -> bool:
-        return self.seconds < MOST_SECONDS and any(self._looks[one] < MOST_LOOKS for one in self._watched)
+        return self.seconds < self._most_seconds and bool(self._watched)
+
+    @property
+    def stride(self) -> int:
+        """How many times the first distance the next look should be away: 1, 2, 4 …"""
+        return min((self._looks(signal).stride for signal in self._watched), default=1)
+
+    @property
+    def share_of_rest(self) -> float:
+        """What one look like the last takes of the seconds that are left to look; 1 if none are."""
+        left = self._most_seconds - self.seconds
+        return min(1.0, self._last_seconds / left) if left > 0 else 1.0
 
     @property
     def _watched(self) -> Sequence[str]:
         """What is looked at: the heap once for all its signals."""
         heap = [signal for signal in self._signals if signal in HEAP_SIGNALS and self._views.census][:1]
         return [*heap, *(signal for signal in self._signals if signal in self._views.handles)]
+
+    def _looks(self, signal: str) -> Looks[Any]:
+        return self._heap if signal in HEAP_SIGNALS else self._listings[signal]
 
     def look(self) -> tuple[Culprit, ...]:
         """Look once, and return the culprits known by then, of each signal the most likely first."""
@@ -145,11 +170,10 @@ class Attribution:
         began = self._clock()
         with collection_paused():
             for signal in self._watched:
-                if self._looks[signal] < MOST_LOOKS:
-                    self._looks[signal] += 1
-                    self._look_at(signal)
-                    self._named[signal] = self._name(signal)
-        self.seconds += self._clock() - began
+                self._look_at(signal)
+                self._named[signal] = self._name(signal)
+        self._last_seconds = self._clock() - began
+        self.seconds += self._last_seconds
         self.culprits = tuple(culprit for found in self._named.values() for culprit in found)
         if not self._goes_on():
             self.close()
@@ -157,39 +181,41 @@ class Attribution:
 
     def _look_at(self, signal: str) -> None:
         if signal not in HEAP_SIGNALS:
-            self._listings.setdefault(signal, []).append(self._views.handles[signal]())
+            self._listings[signal].add(self._views.handles[signal]())
             return
         assert self._views.census is not None  # or the signal would not be watched
-        if not self._censuses:
+        if not self._heap.kept:
             self._views.thaw()
-        held = sum(one.bytes_held for one in self._censuses)
-        self._sizes.append(self._views.heap_bytes() - held)
-        taken = [*self._unpacked(), self._views.census()]
-        self._censuses = [PackedCensus.of(one) for one in only_growing(taken)]
+        size = self._views.heap_bytes() - sum(one.census.bytes_held for one in self._heap.kept)
+        self._heap.add(HeapLook(PackedCensus.of(self._views.census()), size))
+        growing = map(PackedCensus.of, only_growing(self._unpacked()))
+        sizes = (one.size for one in self._heap.kept)
+        self._heap.replace(list(map(HeapLook, growing, sizes)))
 
     def _unpacked(self) -> list[Census]:
-        return [one.census for one in self._censuses]
+        return [one.census.census for one in self._heap.kept]
 
-    def _trace(self, looks: int, *, known: bool) -> None:
-        """Where nobody is known to hold what leaks, trace allocations between two later looks."""
+    def _trace(self, *, known: bool) -> None:
+        """Where nobody is known to hold what leaks, trace allocations from one look to the next but one."""
         if self._allocations is None:
             return
-        if self._allocations.running and looks >= self._traced_from + TRACED_LOOKS:
-            self._lines = self._allocations.stop()
-        elif not (known or self._lines or self._allocations.running or looks + TRACED_LOOKS > MOST_LOOKS):
-            self._traced_from = looks
+        if self._allocations.running:
+            self._traced_looks += 1
+            if self._traced_looks == TRACED_LOOKS:
+                self._lines = self._allocations.stop()
+        elif not (known or self._traced_looks or self._heap.stride > TRACED_STRIDE):
             self._allocations.start()
 
     def _name(self, signal: str) -> list[Culprit]:
-        if self._looks[signal] < FEWEST_LOOKS:
+        if len(self._looks(signal).kept) < FEWEST_LOOKS:
             return []
         if signal in HEAP_SIGNALS:
             found = self._holders(signal)
-            self._trace(self._looks[signal], known=any(one.held_by for one in found))
+            self._trace(known=any(one.held_by for one in found))
             ranked = sorted([*found, *self._allocated(signal)], key=_likelihood)
             return [replace(one, rank=rank) for rank, one in enumerate(ranked)]
         kind, unit = KINDS[signal]
-        grown = growing_handles(self._listings[signal])[:MOST_CULPRITS]
+        grown = growing_handles(self._listings[signal].kept)[:MOST_CULPRITS]
         return [Culprit(signal, kind, one.name, one.grew, unit, rank=rank) for rank, one in enumerate(grown)]
 
     def _allocated(self, signal: str) -> list[Culprit]:
@@ -199,7 +225,7 @@ class Attribution:
 
     def _holders(self, signal: str) -> list[Culprit]:
         """Name those who grew most and who holds them; nobody if all of them together explain too little."""
-        least = LEAST_SHARE * max(0, self._sizes[-1] - self._sizes[0])
+        least = LEAST_SHARE * max(0, self._heap.kept[-1].size - self._heap.kept[0].size)
         objects = self._views.objects()
         grown = [one for one in suspects(self._unpacked(), objects) if one.size >= least]
         searched = (objects, grown, *(one.examples for one in grown))

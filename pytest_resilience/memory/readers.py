@@ -11,7 +11,7 @@ from pytest_resilience.memory.signals import Signals, Whole
 
 Counts: TypeAlias = Mapping[str, int | None]
 
-HEAP_SHARE, COUNT_SHARE, RARE_SHARE = 0.0005, 0.0002, 0.0001
+HEAP_SHARE, COUNT_SHARE, RARE_SHARE = 0.0003, 0.0002, 0.0001
 """Of one core, that reading one signal may cost: with the thread itself they stay below half a hundredth."""
 
 SHARES: Mapping[str, float] = MappingProxyType(
@@ -34,7 +34,7 @@ class OwnReader:
         self._signals = signals
         self._paced = [(name, Paced[int](getattr(signals, name), share)) for name, share in SHARES.items()]
         self._whole = Paced(signals.whole, RARE_SHARE)
-        self._system = Paced(signals.system_percent, COUNT_SHARE)
+        self._system = Paced(signals.system_percent, RARE_SHARE)
 
     def sample(self, now: float) -> Counts:
         """Return what is due `now` (seconds)."""

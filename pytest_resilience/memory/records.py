@@ -97,8 +97,9 @@ class Culprit:
     Args:
         signal: the signal that grew, as in `Leak.signal`.
         kind: what is named: type, container, descriptor, thread or line.
-        name: of what grows: `dict`, `socket:[tcp 127.0.0.1:80]`, `Thread-7 (poll)`, `shop/cache.py:12`.
-        grew: by how much between the first and the last checkpoint of the attribution, in `unit`.
+        name: of what grows: `dict`, `socket:[tcp 127.0.0.1:80]`, `Thread-7 (poll)`, `shop/cache.py:12`; empty
+            once it has stopped to grow: it is no culprit then.
+        grew: by how much since the first of the last few looks, in `unit`.
         unit: objects, bytes, descriptors or threads.
         held_by: the end of the retention path, `shop.cache._quotes`; empty if nobody is known.
         path: the whole retention path, for the details; may be empty.

@@ -1,11 +1,10 @@
 """The sampler's checkpoints, and behind them a look at who grows, once a signal has tripped."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
-from pytest_resilience.memory.allocations import Allocations, available
 from pytest_resilience.memory.attribute import Attribution, Views
 from pytest_resilience.memory.handles import child_processes, open_descriptors, threads_of
 from pytest_resilience.memory.leak_limit import COUNTS
@@ -15,6 +14,7 @@ from pytest_resilience.memory.suspicion import Suspect
 from pytest_resilience.soak.calibration import Memory
 from pytest_resilience.soak.checkpoints import SHARE, Checkpoints
 
+SPACING_SHARE = 1 / 60
 FIRST_LOOK_SECONDS = 0.2
 ROOMY = 1.5
 """A look may take longer than any before, by so much."""
@@ -40,15 +40,16 @@ class Surroundings:
 class Attributing:
     """Stands in for the sampler where the runner reads memory between two iterations.
 
-    `suspect` may be called on any thread. While somebody is sought checkpoints come as often as the looks:
-    both end by themselves.
+    `suspect` may be called on any thread. While somebody is sought checkpoints come at least as often as the
+    looks, which get rarer and rarer.
 
     Args:
         memory: the sampler.
         processes: those that are watched; of them only what is open and running can be named.
         around: whom it tells what.
         checkpoints: when the runner takes them.
-        spacing: the seconds between two looks, so that something can grow.
+        duration: seconds of the run; the first looks are a sixtieth of it apart, so that something can grow.
+        own: looks at this process.
     """
 
     def __init__(
@@ -57,14 +58,15 @@ class Attributing:
         processes: Iterable[WatchedProcess],
         around: Surroundings,
         checkpoints: Checkpoints,
-        spacing: float,
-        own: Attribution | None = None,
+        duration: float,
+        own: Attribution,
     ) -> None:
         self._memory, self._around = memory, around
-        self._checkpoints, self._spacing = checkpoints, spacing
-        self._next, self._longest = 0.0, FIRST_LOOK_SECONDS
+        self._checkpoints, self._duration = checkpoints, duration
+        self._due: dict[str, float] = {}
+        self._longest = FIRST_LOOK_SECONDS
         self._attributions: dict[str, Attribution] = {
-            ITSELF: own or Attribution(allocations=Allocations() if available() else None),
+            ITSELF: own,
             **{one.name: Attribution(Views(census=None, handles=_handles_of(one))) for one in processes},
         }
         self._kept: dict[str, tuple[Culprit, ...]] = {}
@@ -78,18 +80,26 @@ class Attributing:
         if attribution is not None:
             for signal in (found.leak.signal, *COUNTS):
                 attribution.suspect(signal)
+            self._due.pop(found.leak.process, None)
             self._checkpoints.ask(self._around.now())
 
     def checkpoint(self) -> float:
         """Let the sampler read everything, then look; return what the reading may cost the next one."""
         cost, now = self._memory.checkpoint(), self._around.now()
-        if now >= self._next and self._checkpoints.room(now) > ROOMY * self._longest:
+        due = {name: one for name, one in self._active.items() if now >= self._due.get(name, 0.0)}
+        if due and self._checkpoints.room(now) > ROOMY * self._longest:
             with self._around.held():
-                for process, attribution in self._active.items():
+                for process, attribution in due.items():
                     self._look_or_give_up(process, attribution)
             self._longest = max(self._longest, self._around.now() - now)
-            self._next = self._around.now() + self._spacing
-        return min(cost, SHARE * self._spacing) if self._active else cost
+        return min([cost, *(SHARE * self._gap(one) for one in self._active.values())])
+
+    def _gap(self, attribution: Attribution) -> float:
+        """Return the seconds until its next look; after the first few they must last until the end."""
+        gap = SPACING_SHARE * self._duration * attribution.stride
+        if attribution.stride == 1:
+            return gap
+        return max(gap, (self._duration - self._around.now()) * attribution.share_of_rest)
 
     @property
     def _active(self) -> Mapping[str, Attribution]:
@@ -114,13 +124,22 @@ class Attributing:
             self._around.complain(f"who holds what leaks cannot be told: {type(error).__name__}: {error}")
 
     def _look(self, process: str, attribution: Attribution) -> None:
-        culprits = attribution.look()
-        if culprits != self._kept.get(process):
+        culprits, kept = attribution.look(), self._kept.get(process, ())
+        self._due[process] = self._around.now() + self._gap(attribution)
+        if culprits != kept:
             self._kept[process] = culprits
-            for culprit in culprits:
+            for culprit in (*culprits, *acquitted(kept, culprits)):
                 self._around.keep(replace(culprit, process=process, at=self._around.now()))
         seconds = sum(one.seconds for one in self._attributions.values())
         self._around.keep(Observer(ATTRIBUTION, self._around.now(), seconds))
+
+
+def acquitted(before: Iterable[Culprit], now: Iterable[Culprit]) -> Iterator[Culprit]:
+    """Yield who takes the places, in the record, of those that are no culprits any more: nobody."""
+    taken = {(one.signal, one.rank) for one in now}
+    for one in before:
+        if (one.signal, one.rank) not in taken:
+            yield Culprit(one.signal, kind="", name="", grew=0.0, unit=one.unit, rank=one.rank)
 
 
 def _handles_of(process: WatchedProcess) -> Mapping[str, Callable[[], Mapping[str, int]]]:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pytest_resilience.clock import Clock
 from pytest_resilience.collector import start_up_frozen
 from pytest_resilience.errors import ResilienceError
+from pytest_resilience.memory.allocations import Allocations, available
+from pytest_resilience.memory.attribute import Attribution
 from pytest_resilience.memory.gauges import GaugeReader
 from pytest_resilience.memory.readers import OutsideReader
 from pytest_resilience.memory.records import Observer, Reading, Sample
@@ -30,8 +32,8 @@ from pytest_resilience.store.records import Hang, Note, SoakTest
 LONGEST_CALIBRATION = 5.0
 CALIBRATION_SHARE = 0.03
 """Of the run: on a busy machine the empty iterations of a calibration take a good second."""
-SPACING_SHARE = 1 / 60
-"""Of the run's time."""
+LOOKING_SHARE, FEWEST_LOOKING_SECONDS, MOST_LOOKING_SECONDS = 0.1, 5.0, 30.0
+"""Of the run, that the search for culprits may take once a signal is suspect."""
 
 
 class SoakRun(LedRun):
@@ -201,7 +203,14 @@ def sampler_of(
         world.processes,
         Surroundings(link.send, complain, lambda: clock.now() - origin, sampler.held),
         runner.checkpoints,
-        spacing=duration * SPACING_SHARE,
+        duration=duration,
+        own=_attribution_of(duration),
     )
     runner.memory = attributing
     return sampler
+
+
+def _attribution_of(duration: float) -> Attribution:
+    """Return what looks who holds what leaks, for a bounded part of the run."""
+    most = min(MOST_LOOKING_SECONDS, max(FEWEST_LOOKING_SECONDS, LOOKING_SHARE * duration))
+    return Attribution(allocations=Allocations() if available() else None, most_seconds=most)

@@ -123,6 +123,50 @@ def test_values_are_escaped():
         assert "&lt;" in Markup("<b>%(name)s</b>") % {"name": f"<{next(numbers)}"}
 """
 
+GITPYTHON = """
+import pathlib, tempfile, time
+import pytest
+from git import IndexFile, Repo
+
+@pytest.fixture(scope="session")
+def repository():
+    with tempfile.TemporaryDirectory() as folder:
+        (pathlib.Path(folder) / "a.txt").write_text("a")
+        repository = Repo.init(folder)
+        repository.index.add(["a.txt"])
+        yield repository
+
+@pytest.mark.soak
+def test_index(repository):
+    assert len(IndexFile(repository).entries) == 1
+    time.sleep(0.01)  # or the descriptors run out
+"""
+
+SLACK = """
+import time
+import pytest
+from slack_sdk.socket_mode.builtin.client import SocketModeClient
+
+class Client(SocketModeClient):
+    def process_messages(self):  # the original waits a second for a message
+        pass
+
+@pytest.mark.soak
+def test_a_client_that_is_closed():
+    Client(app_token="xapp-1", concurrency=1).close()
+    time.sleep(0.1)  # each thread that stays wakes ten times a second
+"""
+
+PENDULUM = """
+import pendulum
+import pytest
+
+@pytest.mark.soak
+def test_no_date():
+    with pytest.raises(ValueError):
+        pendulum.parse("not a date")
+"""
+
 
 @dataclass(frozen=True)
 class Package:
@@ -143,7 +187,16 @@ PACKAGES = (
     Package("asgiref", "3.2.7", "3.2.8", ASGIREF, "_context_refs"),
     Package("flake8", "4.0.1", "5.0.4", FLAKE8, "flake8.style_guide.StyleGuideManager.style_guide_for"),
     Package("multidict", "6.6.3", "6.6.4", MULTIDICT, "test_package.py"),
-    Package("Genshi", "0.7.9", "0.7.12", GENSHI, "genshi", needs=("six",), built=True),
+    Package("Genshi", "0.7.9", "0.7.12", GENSHI, "test_package.py", needs=("six",), built=True),
+    Package(
+        *("GitPython", "3.1.25", "3.1.26", GITPYTHON, "/.git/index", "descriptors"),
+        needs=("gitdb==4.0.10", "smmap==5.0.0"),
+    ),
+    Package("slack_sdk", "3.44.1", "3.45.0", SLACK, "IntervalRunner", "threads"),
+    Package(
+        *("pendulum", "2.1.2", "3.0.0", PENDULUM, "test_package.py", "native"),
+        needs=("python-dateutil==2.9.0.post0", "pytzdata==2020.1", "tzdata", "six"),
+    ),
 )
 
 
@@ -185,7 +238,7 @@ class Outcome:
 
 def install(package: Package, version: str, folder: Path) -> None:
     """Install one version with pip, into a folder that no other one sees."""
-    binary = ["--no-binary", package.name] if package.built else ["--only-binary", ":all:"]
+    binary = ["--no-binary", package.name] if package.built else []
     wanted = [f"{package.name}=={version}", *package.needs]
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", *binary, "--target", str(folder)]
     subprocess.run([*command, *wanted], check=True, capture_output=True, text=True)
