@@ -2,13 +2,14 @@
 
 import ctypes
 import gc
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from pytest_resilience.memory.allocations import Allocations
 from pytest_resilience.memory.attribute import Attribution, Views
-from pytest_resilience.memory.census import Census
+from pytest_resilience.memory.census import Census, take_census
 
 pytest.importorskip("memray")
 
@@ -16,6 +17,9 @@ pytest.importorskip("memray")
 def allocate(kept: list[object], times: int) -> None:
     for _ in range(times):
         kept.append(bytes(1000))
+
+
+ALLOCATING = allocate.__code__.co_firstlineno + 2
 
 
 def test_the_line_whose_allocations_stay_is_named() -> None:
@@ -28,8 +32,22 @@ def test_the_line_whose_allocations_stay_is_named() -> None:
     gc.collect()
     lines = allocations.stop()
     assert not allocations.running
-    assert "test_memory_allocations.py:18 (allocate)" in lines[0].place
+    assert f"test_memory_allocations.py:{ALLOCATING} (allocate)" in lines[0].place
     assert lines[0].size == pytest.approx(500 * 1033, rel=0.2)
+
+
+def test_the_caller_of_the_standard_library_is_named() -> None:
+    """What a Counter keeps is the doing of whoever updates it; what looking keeps is nobody's."""
+    tally: Counter[str] = Counter()
+    allocations = Allocations()
+    assert allocations.start()
+    for number in range(2000):
+        tally.update([f"number {number}"])
+    censuses = [take_census() for _ in range(20)]
+    places = [line.place for line in allocations.stop()]
+    assert len(censuses) == 20
+    assert places
+    assert all("(test_the_caller_of_the_standard_library_is_named)" in place for place in places)
 
 
 def test_memory_of_c_code_is_named_by_the_calling_line() -> None:
@@ -71,7 +89,7 @@ def test_lines_stand_where_nobody_is_known_to_hold_what_leaks() -> None:
     first = attribution.culprits[0]
     assert (first.kind, first.unit) == ("line", "bytes")
     assert first.noun.startswith("memory allocated at ")
-    assert "test_memory_allocations.py:18 (allocate)" in first.noun
+    assert f"test_memory_allocations.py:{ALLOCATING} (allocate)" in first.noun
 
 
 def test_what_still_traces_is_stopped() -> None:

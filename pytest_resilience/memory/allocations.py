@@ -4,6 +4,7 @@ memray sees what Python allocates and what C code does. It slows the tests to a 
 """
 
 import os
+import sysconfig
 import tempfile
 from contextlib import suppress
 from importlib.util import find_spec
@@ -16,6 +17,8 @@ MOST_LINES = 3
 LEAST_SHARE = 0.1
 OURS = ("pytest_resilience", "_pytest", "pluggy")
 STACK = 32
+STANDARD = sysconfig.get_path("stdlib")
+INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
 def available() -> bool:
@@ -82,12 +85,17 @@ def _lines(path: Path) -> tuple[Line, ...]:
 
 
 def _place(stack: list[tuple[str, str, int]]) -> str:
-    """Return the innermost line that is not the tests' machinery; empty if all of them are."""
-    for function, file, line in stack:
-        if any(f"/{one}/" in file for one in OURS):
-            return ""
-        if not file.startswith("<"):
-            path = Path(file)
-            short = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-            return f"{short}:{line} ({function})"
-    return ""
+    """Return the innermost line outside the standard library; empty if that is the tests' machinery."""
+    lines = [one for one in stack if not one[1].startswith("<")]
+    function, file, line = next(
+        (one for one in lines if not _is_standard(one[1])), (lines or [("", "", 0)])[0]
+    )
+    if not file or any(f"/{one}/" in file for one in OURS):
+        return ""
+    path = Path(file)
+    short = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"{short}:{line} ({function})"
+
+
+def _is_standard(file: str) -> bool:
+    return file.startswith(STANDARD) and not any(one in file for one in INSTALLED)

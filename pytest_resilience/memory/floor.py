@@ -2,7 +2,7 @@
 
 The noise is what a series has above its own lower envelope. Stretches of it are redrawn (a moving block
 bootstrap), as if the run had been repeated twenty times; a leak counts as found at 95 % if it is found in all
-but one of them. As one run is only one draw of its noise, what noise adds is told two and a half times.
+but one of them. As one run is only one draw of its noise, what noise adds is told three times.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ Heights: TypeAlias = Sequence[float]
 
 REPEATS = 20
 MISSES = 1
-MARGIN = 2.5
+MARGIN = 3.0
 STRETCHES = 6
 BASE_BLOCKS = 16
 MOST_POINTS = 480

@@ -179,9 +179,15 @@ def describe_rate(signal: str, per_iteration: float | None, per_hour: float, of:
         hourly, each = f"{format_bytes(per_hour)}/h", f"{format_small(per_iteration or 0)}/iteration"
         noun = f" of {of or trait.noun}"
     else:
-        hourly, each = f"{per_hour:,.0f}/h", f"{per_iteration or 0:.3g} {trait.noun}/iteration"
+        count = f"{per_iteration or 0:.3g}"
+        units = _singular(trait.noun) if count == "1" else trait.noun
+        hourly, each = f"{per_hour:,.0f}/h", f"{count} {units}/iteration"
         noun = ("" if per_iteration else f" {trait.noun}") + (f" of {of}" if of else "")
     return (f"{each} ({hourly})" if per_iteration else hourly) + noun
+
+
+def _singular(noun: str) -> str:
+    return noun.removesuffix("es") if noun.endswith("sses") else noun.removesuffix("s")
 
 
 def format_small(size: float) -> str:

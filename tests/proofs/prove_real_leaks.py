@@ -194,7 +194,7 @@ PACKAGES = (
     ),
     Package("slack_sdk", "3.44.1", "3.45.0", SLACK, "IntervalRunner", "threads"),
     Package(
-        *("pendulum", "2.1.2", "3.0.0", PENDULUM, "test_package.py", "native"),
+        *("pendulum", "2.1.2", "3.0.0", PENDULUM, "pendulum/parsing", "native"),
         needs=("python-dateutil==2.9.0.post0", "pytzdata==2020.1", "tzdata", "six"),
     ),
 )
