@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_resilience.memory.detect import judge
-from pytest_resilience.memory.records import Sample
+from pytest_resilience.memory.records import Culprit, Sample
 from pytest_resilience.units import KIB, MIB
 
 TRACES = Path(__file__).parent / "data" / "memory_traces"
@@ -245,3 +245,52 @@ def test_teeth_whose_lows_rise_less_and_less_are_no_leak() -> None:
 
     assert judge(run(480, malloc_used=lambda n: teeth(n) + lows(n))).verdict != "leak"
     assert judge(run(480, malloc_used=lambda n: teeth(n) + 100 * n)).verdict == "leak"
+
+
+@pytest.mark.parametrize(
+    ("signal", "culprit", "advice"),
+    [
+        (
+            "blocks",
+            Culprit("blocks", "container", "dict", 9, "objects", "shop.cache._quotes"),
+            "Look at shop.cache._quotes: give it a limit, or let go of what nobody needs any more.",
+        ),
+        (
+            "blocks",
+            Culprit("blocks", "type", "shop.Quote", 9, "objects"),
+            "Look for caches without a limit, lists and dicts that only grow, callbacks that stay.",
+        ),
+        (
+            "fds",
+            Culprit("fds", "descriptor", "file /tmp/*", 9, "descriptors"),
+            "Look where file /tmp/* is opened, and close it.",
+        ),
+        (
+            "threads",
+            Culprit("threads", "thread", "thread poll running shop.poll", 9, "threads"),
+            "Look where thread poll running shop.poll is started, and join it or shut it down.",
+        ),
+        (
+            "children",
+            Culprit("children", "process", "process redis-server", 9, "processes"),
+            "Look where process redis-server is started, and wait for it.",
+        ),
+        (
+            "malloc_used",
+            Culprit("malloc_used", "line", "memory allocated at shop.py:12 (quote)", 9, "bytes"),
+            "Look at what should free the memory allocated at shop.py:12 (quote).",
+        ),
+    ],
+)
+def test_the_advice_names_the_culprit(signal: str, culprit: Culprit, advice: str) -> None:
+    """Where it is known; what helps in general stands where nobody is known to hold what leaks."""
+    verdict = judge(run(**{signal: lambda n: 10_000 + 10 * n * 64}), culprits=[culprit])
+    assert verdict.leaks[0].recommendation == advice
+
+
+@pytest.mark.parametrize(
+    ("each", "text"), [(1, "leak: 1 descriptor/iteration "), (2, "leak: 2 descriptors/iteration ")]
+)
+def test_one_is_not_many(each: int, text: str) -> None:
+    """A rate of one has no plural."""
+    assert judge(run(fds=lambda n: 5 + each * n)).line.startswith(text)

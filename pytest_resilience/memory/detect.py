@@ -14,7 +14,13 @@ from pytest_resilience.memory.patterns import name_pattern, name_severity, trait
 from pytest_resilience.memory.records import Culprit, Leak, Reading, Sample
 from pytest_resilience.memory.series import Series, Window, read_gauges, read_series, within
 from pytest_resilience.memory.trend import theil_sen
-from pytest_resilience.memory.verdict_lines import clean_line, leak_line, suspect_line, too_few_line
+from pytest_resilience.memory.verdict_lines import (
+    advice_on,
+    clean_line,
+    leak_line,
+    suspect_line,
+    too_few_line,
+)
 from pytest_resilience.memory.vote import DEFAULTS, WARM_UP, Finding, Outcome, Thresholds, decide
 
 HEAP = ("malloc_used", "blocks")
@@ -113,7 +119,7 @@ def _find(series: Series, thresholds: Thresholds) -> tuple[Series, Finding]:
 
 def _leak(leaks: Sequence[Leak], findings: Findings, count: int, culprits: Iterable[Culprit]) -> LeakVerdict:
     held = held_by(leaks, culprits)
-    named = tuple(replace(leak, culprits=_nouns(held, leak.signal)) for leak in leaks)
+    named = tuple(_named(leak, [one for one in held if _concerns(one, leak.signal)]) for leak in leaks)
     line = leak_line(named[0], _in_bytes(named[0], findings))
     return LeakVerdict("leak", line, named, (), count, culprits=held)
 
@@ -130,8 +136,9 @@ def _concerns(culprit: Culprit, signal: str) -> bool:
     return culprit.signal == signal or {culprit.signal, signal} <= set(SIZES)
 
 
-def _nouns(culprits: Iterable[Culprit], signal: str) -> str:
-    return "\n".join(one.noun for one in culprits if _concerns(one, signal))
+def _named(leak: Leak, culprits: Sequence[Culprit]) -> Leak:
+    nouns = "\n".join(one.noun for one in culprits)
+    return replace(leak, culprits=nouns, recommendation=advice_on(culprits, leak.recommendation))
 
 
 # What the run could have seen

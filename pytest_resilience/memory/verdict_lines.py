@@ -1,7 +1,10 @@
-"""A leak verdict in one line: what, how fast, of what, and what the run could have seen."""
+"""A leak verdict in one line: what, how fast, of what, what the run could have seen, and where to look."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from pytest_resilience.memory.patterns import describe_rate, format_small
-from pytest_resilience.memory.records import Leak
+from pytest_resilience.memory.records import Culprit, Leak
 from pytest_resilience.memory.series import NEEDED, Series
 from pytest_resilience.memory.vote import Finding
 from pytest_resilience.units import format_bytes, format_duration
@@ -18,6 +21,25 @@ def leak_line(leak: Leak, in_bytes: Leak | None) -> str:
     if in_bytes:
         sized = describe_rate("rss", in_bytes.per_iteration, in_bytes.per_hour, culprit) + ", "
     return f"leak: {sized}{counted}, {leak.pattern}, confidence {leak.confidence:.2f}"
+
+
+ADVICE: Mapping[str, str] = MappingProxyType(
+    {
+        "descriptor": "Look where {0.name} is opened, and close it.",
+        "thread": "Look where {0.name} is started, and join it or shut it down.",
+        "process": "Look where {0.name} is started, and wait for it.",
+        "line": "Look at what should free the {0.name}.",
+    }
+)
+HELD = "Look at {0.held_by}: give it a limit, or let go of what nobody needs any more."
+
+
+def advice_on(culprits: Sequence[Culprit], otherwise: str) -> str:
+    """Say what to look at: the most likely culprit, or what helps `otherwise`."""
+    if not culprits:
+        return otherwise
+    pattern = HELD if culprits[0].held_by else ADVICE.get(culprits[0].kind, otherwise)
+    return pattern.format(culprits[0])
 
 
 def suspect_line(series: Series, finding: Finding) -> str:
