@@ -284,7 +284,7 @@ def test_teeth_whose_lows_rise_less_and_less_are_no_leak() -> None:
 )
 def test_the_advice_names_the_culprit(signal: str, culprit: Culprit, advice: str) -> None:
     """Where it is known; what helps in general stands where nobody is known to hold what leaks."""
-    verdict = judge(run(**{signal: lambda n: 10_000 + 10 * n * 64}), culprits=[culprit])
+    verdict = judge(run(170, 40, **{signal: lambda n: 10_000 + 10 * n * 64}), culprits=[culprit])
     assert verdict.leaks[0].recommendation == advice
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from pytest_resilience.memory.floor import smallest_slope
+from pytest_resilience.memory.floor import level, smallest_slope
 from pytest_resilience.memory.patterns import name_pattern, name_severity, trait_of
 from pytest_resilience.memory.records import Culprit, Leak, Reading, Sample
 from pytest_resilience.memory.series import Series, Window, read_gauges, read_series, within
@@ -158,9 +158,8 @@ def _smallest(findings: Findings, thresholds: Thresholds) -> Rate:
 
 def _floor(series: Series, finding: Finding, thresholds: Thresholds) -> Rate:
     """Return the smallest leak of a signal that would have been found, in its own unit."""
-    slope = theil_sen(finding.evidence.points) if finding.outcome != "steady" else 0.0
-    level = [(x, y - slope * x) for x, y in series.points]
-    smallest = smallest_slope(level, series.floor, thresholds)
+    own = level(series.points, finding.evidence.points)
+    smallest = smallest_slope(own, series.floor, thresholds)
     if smallest is None:
         return None, None
     begins = int(len(series.points) * WARM_UP)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import TypeAlias
 
-from pytest_resilience.memory.trend import Point, envelope
+from pytest_resilience.memory.trend import Point, envelope, theil_sen
 from pytest_resilience.memory.vote import WARM_UP, Thresholds, decide
 
 Heights: TypeAlias = Sequence[float]
@@ -24,11 +24,17 @@ DOUBLINGS = 40
 HALVINGS = 3
 
 
+def level(points: Sequence[Point], lows: Sequence[Point]) -> list[Point]:
+    """Return a series without its own growth, that of its `lows`: a leak must be found without its help."""
+    slope = max(0.0, theil_sen(lows))
+    return [(x, y - slope * x) for x, y in points]
+
+
 def smallest_slope(points: Sequence[Point], floor: float, thresholds: Thresholds) -> float | None:
     """Return the least growth per unit of x that would have been found at 95 %; None if none would.
 
     Args:
-        points: a series that does not leak; of one that does, take its growth away before.
+        points: a series without growth of its own, see `level`.
         floor: growth over the run that never counts, in the unit of the signal.
         thresholds: what the vote asks for.
     """

@@ -76,7 +76,9 @@ def main() -> None:
     flagged = 0
     for seed, case in enumerate(cases(options.soaks, options.suites, options.deselect)):
         with tempfile.TemporaryDirectory() as temporary:
-            data = soak(case, options.seconds, seed, options.keep or Path(temporary))
+            data = soak(
+                case, options.seconds, seed, (options.keep or Path(temporary)) / f"{case.name}-{seed}"
+            )
         flagged += bool(data.leaks)
         print(line(case, data), flush=True)
     print(f"{flagged} flagged")

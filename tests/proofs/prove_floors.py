@@ -15,7 +15,7 @@ from itertools import permutations
 from pathlib import Path
 from random import Random
 
-from pytest_resilience.memory.floor import smallest_slope
+from pytest_resilience.memory.floor import level, smallest_slope
 from pytest_resilience.memory.records import ITSELF
 from pytest_resilience.memory.series import Series, read_series
 from pytest_resilience.memory.trend import Point
@@ -103,10 +103,15 @@ def simulated(noise: Noise, seed: int) -> list[Point]:
     return [(40.0 * index, 10 * MIB + next(heights)) for index in range(READINGS)]
 
 
+def claimed(run: Sequence[Point], floor: float) -> float | None:
+    """Return the smallest leak that would have been found in a run, as the detector does."""
+    return smallest_slope(level(run, decide(run, floor).evidence.points), floor, DEFAULTS)
+
+
 def tally(runs: Sequence[Sequence[Point]], floor: float) -> Tally:
     """Lay the leak that one run claims over each of the others."""
     done = Tally()
-    claims = [smallest_slope(run, floor, DEFAULTS) for run in runs]
+    claims = [claimed(run, floor) for run in runs]
     done.silent = claims.count(None)
     for claim, run in ((claims[one], runs[other]) for one, other in permutations(range(len(runs)), 2)):
         if claim is not None:
@@ -127,6 +132,12 @@ def recorded(folder: Path) -> list[Mapping[str, Series]]:
     return found
 
 
+def over_the_run(series: Series) -> list[Point]:
+    """Return the points over the share of the run: one had time for more iterations than another."""
+    start, end = series.points[0][0], series.points[-1][0]
+    return [((x - start) / (end - start), y) for x, y in series.points]
+
+
 def rows(folders: Sequence[Path], count: int) -> Iterator[tuple[str, int, Tally]]:
     """Yield what to call a kind of noise, how many runs had it, and how the claims held."""
     for noise in NOISES:
@@ -137,7 +148,7 @@ def rows(folders: Sequence[Path], count: int) -> Iterator[tuple[str, int, Tally]
         for signal in SIGNALS:
             of_signal = [one[signal] for one in series if signal in one]
             floor = max((one.floor for one in of_signal), default=0.0)
-            yield f"{folder.name}: {signal}", len(of_signal), tally([one.points for one in of_signal], floor)
+            yield f"{folder.name}: {signal}", len(of_signal), tally(list(map(over_the_run, of_signal)), floor)
 
 
 def main() -> int:
