@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from pytest_resilience.clock import SystemClock
 from pytest_resilience.descriptors import exhausted
 from pytest_resilience.errors import StoreError
 from pytest_resilience.store.connection import create, fold_journal, open_to_write
@@ -118,7 +119,7 @@ class RunStore:
             raise StoreError(f"{path.parent} has too little space for a run: {reason}. {FIX}") from reason
 
     def _wait_for(self, barrier: _Barrier) -> None:
-        self._awaited_since = time.monotonic()
+        self._awaited_since = SystemClock.now()
         self._queue.put(barrier)
         while not barrier.wait(_ALIVE_CHECK_SECONDS) and self._thread.is_alive():
             pass
@@ -166,7 +167,7 @@ class RunStore:
             except sqlite3.OperationalError as failure:
                 if self._give_up_reserve(failure):
                     continue
-                in_vain = time.monotonic() - self._awaited_since > _PATIENCE_SECONDS
+                in_vain = SystemClock.now() - self._awaited_since > _PATIENCE_SECONDS
                 if in_vain or not (starved or exhausted()):  # the fault may have ended in between
                     raise
             time.sleep(_DESCRIPTOR_CHECK_SECONDS)
@@ -197,10 +198,10 @@ class RunStore:
         """Wait for something to come, then take what follows until it is time to commit."""
         records: list[Record] = []
         item = self._queue.get()
-        commit_at = time.monotonic() + COMMIT_SECONDS
+        commit_at = SystemClock.now() + COMMIT_SECONDS
         while not isinstance(item, _Barrier):
             records.append(item)
-            left = commit_at - time.monotonic()
+            left = commit_at - SystemClock.now()
             if left <= 0:
                 return records, None
             try:

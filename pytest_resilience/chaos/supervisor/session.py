@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from subprocess import Popen, TimeoutExpired
-from time import monotonic
 from types import MappingProxyType
 from weakref import WeakMethod
 
@@ -31,6 +30,7 @@ from pytest_resilience.chaos.supervisor.messages import (
     read_answer,
     to_line,
 )
+from pytest_resilience.clock import SystemClock
 from pytest_resilience.errors import ScenarioError, requirement
 
 CLOSE_SECONDS = 2.0
@@ -102,14 +102,14 @@ class Session:
         """Return the answer to a request; raise ScenarioError if none came within `timeout` seconds."""
         if self.is_foreign:
             raise ScenarioError(FOREIGN)
-        deadline = monotonic() + timeout
+        deadline = SystemClock.now() + timeout
         self._open(timeout)
         waiting, number = _Waiting(), next(self._numbers)
         try:
             self._waiting[number] = waiting
             if not self._ended:  # else nobody would set `done`
                 self._send(to_line(number, request))
-                waiting.done.wait(max(0.0, deadline - monotonic()))
+                waiting.done.wait(max(0.0, deadline - SystemClock.now()))
         finally:
             self._waiting.pop(number, None)
         if waiting.answer is None:
