@@ -400,6 +400,7 @@ def test_a_backoff_is_shortened_with_its_cap() -> None:
 PATCHED = [package for package in MODULES if load_library(package).clocks]
 
 
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow")
 @pytest.mark.parametrize("package", PATCHED)
 def test_a_clock_that_is_not_moved_is_an_error(package: str) -> None:
     """A library that reads its time elsewhere in a later release makes no run a success, nor a failure."""

@@ -273,7 +273,7 @@ def test_slices_depend_on_the_seed_and_the_place_alone(rig: Rig) -> None:
     """However the data comes in, it is cut at the same places."""
 
     def slices(*pieces: bytes) -> list[bytes]:
-        effect = rig.add(Slicer(10, 5, 0.003), seed="slices")
+        effect = rig.add(Slicer(10, 5, 0.02), seed="slices")  # far apart, or one read takes two
         pair = rig.pair()
         for piece in pieces:
             pair.server.sendall(piece)

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from json import JSONDecoder
 from typing import Any
 
 import psutil
@@ -63,7 +63,7 @@ def test_a_list_is_asked_for_where_one_belongs(field: str, value: object) -> Non
     ("field", "value", "written"),
     [
         ("errors", ConnectionError, "errors=[ConnectionError]"),
-        ("calls", Path.exists, "calls=[Path.exists]"),
+        ("calls", JSONDecoder.decode, "calls=[JSONDecoder.decode]"),
         ("calls", len, "calls=[len]"),
     ],
 )

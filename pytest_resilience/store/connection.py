@@ -41,23 +41,29 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=WAIT_FOR_LOCK_SECONDS, isolation_level=None)
     # A commit survives the death of any process. A power cut may cost what the system had not written to the
     # disk (on Linux about half a minute), never the file; FULL would make a commit wait for the slowest disk.
-    connection.execute("PRAGMA synchronous = NORMAL")
-    return connection
+    return _begun(connection, "PRAGMA synchronous = NORMAL")
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
     """Open without the right to write; raise StoreError if there is no such file."""
     if not path.is_file():
         raise StoreError(f"{path} does not exist. Run a soak first, for example: pytest --soak-duration=60s")
-    connection = _open_read_only(path)
     try:
-        connection.execute("PRAGMA schema_version")
+        return _begun(_open_read_only(path), "PRAGMA schema_version")
     except sqlite3.OperationalError as reason:
-        connection.close()
         if reason.sqlite_errorcode & PRIMARY_CODE != sqlite3.SQLITE_READONLY:
             raise
-        _roll_back(path)
-        return _open_read_only(path)
+    _roll_back(path)
+    return _open_read_only(path)
+
+
+def _begun(connection: sqlite3.Connection, statement: str) -> sqlite3.Connection:
+    """Return the connection after its first statement; close it if that fails."""
+    try:
+        connection.execute(statement)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
