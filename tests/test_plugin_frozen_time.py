@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import freezegun
 import pytest
-from plugin_soaks import CONFTEST, NO_HOST, Finished, Project, run_together
+from plugin_soaks import CONFTEST, MOSTLY_CHAOS, NO_HOST, Finished, Project, run_together
 
 from pytest_resilience.clock import SystemClock
 
@@ -36,10 +36,11 @@ def frozen(world):
 """
 SECONDS = 8
 OPTIONS = (f"--soak-duration={SECONDS}s",)
+INI = NO_HOST + MOSTLY_CHAOS
 RUNS = {
-    "each test": Project(OPTIONS, NO_HOST, {"test_shop.py": FROZEN}),
-    "the session": Project(OPTIONS, NO_HOST, {"conftest.py": ALL_FROZEN}),
-    "two workers": Project((*OPTIONS, "-n2"), NO_HOST, {"test_shop.py": FROZEN}, ("xdist.plugin",)),
+    "each test": Project(OPTIONS, INI, {"test_shop.py": FROZEN}),
+    "the session": Project(OPTIONS, INI, {"conftest.py": ALL_FROZEN}),
+    "two workers": Project((*OPTIONS, "-n2"), INI, {"test_shop.py": FROZEN}, ("xdist.plugin",)),
 }
 
 

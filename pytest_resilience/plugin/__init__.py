@@ -79,6 +79,10 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     obey_markers(config, items)
+    if "pyfakefs" in sys.modules:
+        from pytest_resilience.plugin.real_files import keep_real_files
+
+        keep_real_files(config, items)
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter", config: pytest.Config) -> None:

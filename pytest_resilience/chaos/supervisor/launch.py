@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from subprocess import DEVNULL, Popen
+from subprocess import Popen
 
 from pytest_resilience.errors import ScenarioError
 
@@ -34,14 +34,17 @@ class Launcher:
         if not sys.executable:
             raise ScenarioError("Faults outside the test process need sys.executable, the path of Python.")
         options = [str(descriptor), str(os.getpid()), self.kinds, self.notes, *self._paths()]
-        return Popen(  # noqa: S603 (our own program)
-            [sys.executable, "-I", "-S", str(PROGRAM), *options],
-            pass_fds=[descriptor],
-            start_new_session=True,
-            stdin=DEVNULL,
-            stdout=DEVNULL,
-            stderr=DEVNULL,
-        )
+        with Path(os.devnull).open(
+            "r+b"
+        ) as nothing:  # not DEVNULL: with pyfakefs subprocess opens a fake of it
+            return Popen(  # noqa: S603 (our own program)
+                [sys.executable, "-I", "-S", str(PROGRAM), *options],
+                pass_fds=[descriptor],
+                start_new_session=True,
+                stdin=nothing,
+                stdout=nothing,
+                stderr=nothing,
+            )
 
     def _paths(self) -> list[str]:
         """Return where this package and psutil are. They come last, so that they shadow nothing."""
