@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_resilience.collector import start_up_frozen
 from pytest_resilience.memory.attribute import Attribution, Views
 from pytest_resilience.memory.census import (
     LEAST_LENGTH,
@@ -42,10 +43,8 @@ ITERATIONS = 200
 @pytest.fixture
 def frozen() -> Iterator[None]:
     """Freeze what start-up made, as a soak does."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+    with start_up_frozen():
+        yield
 
 
 def attributed(leak: Callable[[int], object], signal: str = "blocks", looks: int = 3) -> Sequence[Culprit]:
