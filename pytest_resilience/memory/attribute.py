@@ -91,6 +91,9 @@ KINDS = {
     "threads": ("thread", "threads"),
     "children": ("process", "processes"),
 }
+LISTED = ("fds", "threads")
+LEAST_HANDLES = 8
+"""Of one name, to be told without a signal that trips."""
 
 
 class Attribution:
@@ -122,6 +125,16 @@ class Attribution:
         self._heap = Looks[HeapLook]()
         self._listings: defaultdict[str, Looks[Mapping[str, int]]] = defaultdict(Looks)
         self._named: dict[str, list[Culprit]] = {}
+
+    def inventory(self) -> Mapping[str, Mapping[str, int]]:
+        """List what is open and running now, by signal and name."""
+        return {signal: self._views.handles[signal]() for signal in LISTED if signal in self._views.handles}
+
+    def added_since(self, inventory: Mapping[str, Mapping[str, int]]) -> tuple[Culprit, ...]:
+        """Return what there is more of than at an earlier inventory, where nobody is named yet."""
+        pairs = ((signal, [inventory[signal], now]) for signal, now in self.inventory().items())
+        named = (self._handles(signal, both) for signal, both in pairs if not self._named.get(signal))
+        return tuple(one for some in named for one in some if one.grew >= LEAST_HANDLES)
 
     def suspect(self, signal: str) -> None:
         """Look for the culprits of a signal from the next checkpoint on."""
@@ -214,8 +227,12 @@ class Attribution:
             self._trace(known=any(one.held_by for one in found))
             ranked = sorted([*found, *self._allocated(signal)], key=_likelihood)
             return [replace(one, rank=rank) for rank, one in enumerate(ranked)]
+        return self._handles(signal, self._listings[signal].kept)
+
+    @staticmethod
+    def _handles(signal: str, listings: Sequence[Mapping[str, int]]) -> list[Culprit]:
         kind, unit = KINDS[signal]
-        grown = growing_handles(self._listings[signal].kept)[:MOST_CULPRITS]
+        grown = growing_handles(listings)[:MOST_CULPRITS]
         return [Culprit(signal, kind, one.name, one.grew, unit, rank=rank) for rank, one in enumerate(grown)]
 
     def _allocated(self, signal: str) -> list[Culprit]:

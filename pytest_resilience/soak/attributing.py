@@ -1,7 +1,7 @@
 """The sampler's checkpoints, and behind them a look at who grows, once a signal has tripped."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -70,6 +70,7 @@ class Attributing:
             **{one.name: Attribution(Views(census=None, handles=_handles_of(one))) for one in processes},
         }
         self._kept: dict[str, tuple[Culprit, ...]] = {}
+        self._first: Mapping[str, Mapping[str, int]] | None = None
 
     def suspect(self, found: Suspect) -> None:
         """Look who holds what a signal counts, from the next checkpoint on.
@@ -86,11 +87,16 @@ class Attributing:
     def checkpoint(self) -> float:
         """Let the sampler read everything, then look; return what the reading may cost the next one."""
         cost, now = self._memory.checkpoint(), self._around.now()
+        if self._first is None:
+            self._first = {}
+            with self._guarded(ITSELF) as attribution:
+                self._first = attribution.inventory()
         due = {name: one for name, one in self._active.items() if now >= self._due.get(name, 0.0)}
         if due and self._checkpoints.room(now) > ROOMY * self._longest:
             with self._around.held():
-                for process, attribution in due.items():
-                    self._look_or_give_up(process, attribution)
+                for process in due:
+                    with self._guarded(process) as attribution:
+                        self._look(process, attribution)
             self._longest = max(self._longest, self._around.now() - now)
         return min([cost, *(SHARE * self._gap(one) for one in self._active.values())])
 
@@ -106,7 +112,12 @@ class Attributing:
         return {name: one for name, one in self._attributions.items() if one.active}
 
     def close(self) -> None:
-        """Stop what still traces; call it on the tests' thread."""
+        """Name what was added since the first checkpoint, and let go of everything; on the tests' thread."""
+        if self._first and ITSELF in self._attributions:
+            with self._guarded(ITSELF) as attribution:
+                for culprit in attribution.added_since(self._first):
+                    self._around.keep(replace(culprit, at=self._around.now()))
+            self._first = {}
         for attribution in self._attributions.values():
             attribution.close()
 
@@ -114,10 +125,12 @@ class Attributing:
         """Let the sampler measure what an empty iteration leaves."""
         return self._memory.calibrate(run_empty)
 
-    def _look_or_give_up(self, process: str, attribution: Attribution) -> None:
-        """Look; objects of the user's may run code of theirs that raises, and that must not end the soak."""
+    @contextmanager
+    def _guarded(self, process: str) -> Iterator[Attribution]:
+        """Give up on a process if the block fails: objects of the user's may raise; the soak goes on."""
+        attribution = self._attributions[process]
         try:
-            self._look(process, attribution)
+            yield attribution
         except Exception as error:
             attribution.close()
             self._attributions.pop(process)

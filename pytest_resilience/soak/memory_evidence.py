@@ -11,6 +11,7 @@ from pytest_resilience.memory.growth import Growth, measure
 from pytest_resilience.memory.records import ATTRIBUTION, CHECKPOINTS, ITSELF, Leak, Observer, Sample
 from pytest_resilience.memory.series import Window
 from pytest_resilience.soak.evidence import Evidence, Finding, Missing, heading, known, place
+from pytest_resilience.soak.failure_leaks import FailureLeak, failure_leaks
 from pytest_resilience.soak.stretches import memory_stretch
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import format_bytes, format_duration
@@ -93,12 +94,25 @@ def _judge(
 
 def leaks(data: RunData) -> list[Leak]:
     """Return what leaks, by worker and process."""
-    return [
+    verdicts = leak_verdicts(data)
+    looped = [
         replace(leak, worker=source[0])
-        for source, verdict in leak_verdicts(data).items()
+        for source, verdict in verdicts.items()
         if verdict.leaks
         for leak in complete_verdict(data, source).leaks
     ]
+    return [*looped, *(one.leak for one in _left_by_failures(data, verdicts))]
+
+
+def _left_by_failures(data: RunData, verdicts: Mapping[Source, LeakVerdict]) -> list[FailureLeak]:
+    """Return what leaks only where calls fail: not what leaks in the memory soak too."""
+    known_ones = {
+        (worker, leak.signal)
+        for (worker, process), one in verdicts.items()
+        if process == ITSELF
+        for leak in one.leaks
+    }
+    return [one for one in failure_leaks(data) if (one.worker, one.signal) not in known_ones]
 
 
 def memory_growth_percent(data: RunData) -> Evidence:
@@ -130,13 +144,15 @@ def _grown(worker: str, grown: Growth, note: str) -> Finding | None:
 
 
 def memory_leak_detected(data: RunData) -> Evidence:
-    """Ask the leak detector about each worker; one of them is enough.
+    """Ask the leak detector about each worker, and what failures left there; one of them is enough.
 
     What it cannot say of a worker that was not there all the time counts only if it cannot of any other.
     """
     verdicts, part = leak_verdicts(data), memory_stretch(data).part
-    if found := {source: one for source, one in verdicts.items() if one.verdict == "leak"}:
-        return _leak(found, part)
+    found = {source: one for source, one in verdicts.items() if one.verdict == "leak"}
+    left = _left_by_failures(data, verdicts)
+    if found or left:
+        return _leak(found, left, part)
     clean = [source for source, one in verdicts.items() if one.verdict == "clean"]
     open_ones = [source for source in verdicts if source not in clean]
     decisive = [one for one in open_ones if _was_there(data, one[0])] or ([] if clean else open_ones)
@@ -159,11 +175,12 @@ def _beside(clean: Sequence[Source]) -> str:
     return f" Clean too: {', '.join(others)}." if others else ""
 
 
-def _leak(found: Mapping[Source, LeakVerdict], part: str) -> Finding:
+def _leak(found: Mapping[Source, LeakVerdict], left: Sequence[FailureLeak], part: str) -> Finding:
     """Name what leaks, process by process, and say where to look."""
-    leaks = (leak for verdict in found.values() for leak in verdict.leaks)
-    advice = " ".join(filter(None, dict.fromkeys([part, *(leak.recommendation for leak in leaks)])))
-    return known(True, "; ".join(f"{_heading(source)}{one.line}" for source, one in found.items()), advice)
+    leaking = [*(leak for verdict in found.values() for leak in verdict.leaks), *(one.leak for one in left)]
+    advice = " ".join(filter(None, dict.fromkeys([part, *(leak.recommendation for leak in leaking)])))
+    lines = [f"{_heading(source)}{one.line}" for source, one in found.items()]
+    return known(True, "; ".join([*lines, *(f"{heading(one.worker)}{one.line}" for one in left)]), advice)
 
 
 def _was_there(data: RunData, name: str) -> bool:
