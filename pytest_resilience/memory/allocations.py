@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pytest_resilience.memory.traced import Line
+from pytest_resilience.memory.traced import Line, short_path
 
 MOST_LINES = 3
 LEAST_SHARE = 0.1
@@ -92,9 +92,7 @@ def _place(stack: list[tuple[str, str, int]]) -> str:
     )
     if not file or any(f"/{one}/" in file for one in OURS):
         return ""
-    path = Path(file)
-    short = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return f"{short}:{line} ({function})"
+    return f"{short_path(file)}:{line} ({function})"
 
 
 def _is_standard(file: str) -> bool:

@@ -70,6 +70,10 @@ def _lines(before: tracemalloc.Snapshot, after: tracemalloc.Snapshot) -> tuple[L
 
 def _place(one: tracemalloc.StatisticDiff) -> str:
     frame = one.traceback[0]
-    path = Path(frame.filename)
-    name = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return f"{name}:{frame.lineno}"
+    return f"{short_path(frame.filename)}:{frame.lineno}"
+
+
+def short_path(file: str) -> Path:
+    """Return a path as seen from the working folder, if it is below it."""
+    path = Path(file)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

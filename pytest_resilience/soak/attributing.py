@@ -91,7 +91,7 @@ class Attributing:
             self._first = {}
             with self._guarded(ITSELF) as attribution:
                 self._first = attribution.inventory()
-        due = {name: one for name, one in self._active.items() if now >= self._due.get(name, 0.0)}
+        due = [name for name in self._active if now >= self._due.get(name, 0.0)]
         if due and self._checkpoints.room(now) > ROOMY * self._longest:
             with self._around.held():
                 for process in due:

@@ -5,11 +5,12 @@ events are asked. Several of a service must have left something, the later ones 
 first ones (a pool that grows does not), and it must still be there in the second half of the memory soak.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from pytest_resilience.chaos.records import ChaosEvent
+from pytest_resilience.memory.attribute import KINDS, LISTED
 from pytest_resilience.memory.patterns import name_severity, trait_of
 from pytest_resilience.memory.records import ITSELF, Leak
 from pytest_resilience.memory.series import HOUR, Window, within
@@ -17,7 +18,6 @@ from pytest_resilience.soak.stretches import Stretch, memory_stretch
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import counted
 
-SIGNALS: Mapping[str, str] = {"fds": "descriptor", "threads": "thread"}
 SEAMS = ("calls", "endpoint", "process")
 FEWEST_EVENTS = 3
 LEAST = 8
@@ -58,10 +58,10 @@ class FailureLeak:
     @property
     def line(self) -> str:
         """The leak for people."""
-        hits, grew = sum(one.hits for one in self.steps), sum(one.rose > 0 for one in self.steps)
+        hits = sum(one.hits for one in self.steps)
         what = self.culprits.partition("\n")[0]
-        left = counted(self.left, SIGNALS[self.signal]) + (f" ({what})" if what else "")
-        events = f"{grew} of {counted(len(self.steps), 'event')}"
+        left = counted(self.left, KINDS[self.signal][0]) + (f" ({what})" if what else "")
+        events = f"{_growing(self.steps)} of {counted(len(self.steps), 'event')}"
         return f"leak: failures of {self.service} leave {left} behind, after {hits:,} hits in {events}"
 
     @property
@@ -78,7 +78,7 @@ class FailureLeak:
             unit=trait.unit,
             per_iteration=None,
             per_hour=per_hour,
-            confidence=round(sum(one.rose > 0 for one in self.steps) / len(self.steps), 2),
+            confidence=round(_growing(self.steps) / len(self.steps), 2),
             samples=len(self.steps),
             baseline=self.before,
             current=current,
@@ -96,7 +96,7 @@ def failure_leaks(data: RunData) -> list[FailureLeak]:
     """Return what leaks where calls fail, the most first; nothing of a run that was resumed."""
     stretch = memory_stretch(data)
     workers = sorted({one.worker for one in data.event_metrics})
-    found = (_leaks_of(data, worker, signal, stretch) for worker in workers for signal in SIGNALS)
+    found = (_leaks_of(data, worker, signal, stretch) for worker in workers for signal in LISTED)
     return sorted((leak for some in found for leak in some), key=lambda one: -one.left)
 
 
@@ -110,7 +110,7 @@ def _leaks_of(data: RunData, worker: str, signal: str, stretch: Stretch) -> Iter
         return
     held = min(after) - median(before)
     for service, steps in _steps(data, worker, signal).items():
-        left = sum(one.rose for one in steps)
+        left = _rise(steps)
         if _grows(steps) and held >= max(LEAST, STILL_THERE * left):
             names = _culprits(data, worker, signal)
             kept = int(min(left, held))
@@ -121,15 +121,20 @@ def _grows(steps: Sequence[Step]) -> bool:
     """Tell whether several events left something, and the later ones about as much per hit."""
     half = len(steps) // 2
     lasts = _per_hit(steps[half:]) >= LASTING * _per_hit(steps[:half])
-    return (
-        lasts
-        and sum(one.rose > 0 for one in steps) >= FEWEST_EVENTS
-        and sum(one.rose for one in steps) >= LEAST
-    )
+    return lasts and _growing(steps) >= FEWEST_EVENTS and _rise(steps) >= LEAST
+
+
+def _growing(steps: Sequence[Step]) -> int:
+    """Count the events that left something."""
+    return sum(one.rose > 0 for one in steps)
+
+
+def _rise(steps: Sequence[Step]) -> int:
+    return sum(one.rose for one in steps)
 
 
 def _per_hit(steps: Sequence[Step]) -> float:
-    return sum(one.rose for one in steps) / max(1, sum(one.hits for one in steps))
+    return _rise(steps) / max(1, sum(one.hits for one in steps))
 
 
 def _steps(data: RunData, worker: str, signal: str) -> dict[str, list[Step]]:
@@ -160,4 +165,4 @@ def _culprits(data: RunData, worker: str, signal: str) -> str:
     named = [
         one for one in data.culprits if (one.worker, one.process, one.signal) == (worker, ITSELF, signal)
     ]
-    return "\n".join(one.noun for one in sorted(named, key=lambda one: one.rank) if one.name)
+    return "\n".join(one.noun for one in sorted(named, key=lambda one: one.rank))

@@ -86,7 +86,7 @@ def _judge(
         own_slope={
             one.signal: one.per_iteration for one in data.own_slopes if itself and one.worker == worker
         },
-        culprits=[one for one in data.culprits if one.name and (one.worker, one.process) == source],
+        culprits=[one for one in data.culprits if (one.worker, one.process) == source],
         readings=[one for one in data.readings if itself and one.worker == worker],
         floors=floors,
     )

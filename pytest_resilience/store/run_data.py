@@ -109,7 +109,7 @@ def gather(records: Iterable[Record]) -> RunData:
         readings=_of(Reading, everything),
         own_slopes=_of(OwnSlope, everything),
         observers=_of(Observer, everything),
-        culprits=_of(Culprit, everything),
+        culprits=tuple(one for one in _of(Culprit, everything) if one.name),
         leaks=_of(Leak, everything),
         hangs=_of(Hang, everything),
         workers=_of(Worker, everything),

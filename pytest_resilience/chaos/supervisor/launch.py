@@ -34,9 +34,8 @@ class Launcher:
         if not sys.executable:
             raise ScenarioError("Faults outside the test process need sys.executable, the path of Python.")
         options = [str(descriptor), str(os.getpid()), self.kinds, self.notes, *self._paths()]
-        with Path(os.devnull).open(
-            "r+b"
-        ) as nothing:  # not DEVNULL: with pyfakefs subprocess opens a fake of it
+        # Not DEVNULL: where pyfakefs is active subprocess would open a fake of it.
+        with Path(os.devnull).open("r+b") as nothing:
             return Popen(  # noqa: S603 (our own program)
                 [sys.executable, "-I", "-S", str(PROGRAM), *options],
                 pass_fds=[descriptor],
