@@ -5,6 +5,7 @@ import gc
 import heap_subjects
 import pytest
 
+from pytest_resilience.collector import collection_paused
 from pytest_resilience.errors import ResilienceError
 from pytest_resilience.memory.loop_sampler import SAMPLES, MemorySampler
 
@@ -73,3 +74,15 @@ def test_too_few_iterations_are_refused(wrong: object) -> None:
     with pytest.raises(ResilienceError) as error:
         MemorySampler().loop(wrong)  # type: ignore[arg-type]
     assert str(error.value) == f"iterations must be a whole number of at least 96, not {wrong!r}."
+
+
+def test_garbage_from_before_the_loop_hides_no_leak() -> None:
+    """Cycles that nobody has collected yet are freed before, and not in the middle of the readings."""
+    with collection_paused():
+        for _ in range(2000):
+            cycle: list[object] = []
+            cycle.append(cycle)
+        sampler = MemorySampler()
+        for number in sampler.loop(1500):
+            heap_subjects.leak_in_instance(number)
+    assert sampler.verdict.verdict == "leak", sampler.verdict.line

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 from pytest_resilience.memory.floor import level, smallest_slope
 from pytest_resilience.memory.patterns import name_pattern, name_severity, trait_of
 from pytest_resilience.memory.records import Culprit, Leak, Reading, Sample
-from pytest_resilience.memory.series import Series, Window, read_gauges, read_series, within
+from pytest_resilience.memory.series import HEAP, Series, Window, read_gauges, read_series, within
 from pytest_resilience.memory.trend import theil_sen
 from pytest_resilience.memory.verdict_lines import (
     advice_on,
@@ -23,7 +23,6 @@ from pytest_resilience.memory.verdict_lines import (
 )
 from pytest_resilience.memory.vote import DEFAULTS, WARM_UP, Finding, Outcome, Thresholds, decide
 
-HEAP = ("malloc_used", "blocks")
 EVIDENCE = ("gc_objects", "uncollectable")
 SIZES = (*HEAP, *EVIDENCE, "rss")
 EXPLAINED = 0.5
@@ -107,7 +106,15 @@ def _last_incarnation(samples: Sequence[Sample]) -> Sequence[Sample]:
 
 
 def _find(series: Series, thresholds: Thresholds) -> tuple[Series, Finding]:
-    """Ask for the vote over the iterations, and over the time where their pace hides steady growth."""
+    """Ask for the vote on what garbage collection leaves, then on all readings.
+
+    Over the iterations, and over the time where their pace hides steady growth.
+    """
+    collected = series.after_collection()
+    if collected is not None:
+        left = decide(collected.points, series.floor, thresholds)
+        if left.outcome == "leak":
+            return series, replace(left, begins=series.collected[left.begins])
     finding = decide(series.points, series.floor, thresholds)
     if finding.outcome == "steady" and series.iterates and series.changes_pace(PACE_CHANGES):
         timed = series.over_time()
@@ -157,13 +164,17 @@ def _smallest(findings: Findings, thresholds: Thresholds) -> Rate:
 
 
 def _floor(series: Series, finding: Finding, thresholds: Thresholds) -> Rate:
-    """Return the smallest leak of a signal that would have been found, in its own unit."""
-    own = level(series.points, finding.evidence.points)
-    smallest = smallest_slope(own, series.floor, thresholds)
-    if smallest is None:
+    """Return the smallest leak of a signal that would have been found, in its own unit.
+
+    In what garbage collection leaves, or in all readings.
+    """
+    views = filter(None, (series, series.after_collection()))
+    own = (level(view.points, finding.evidence.points) for view in views)
+    found = [least for one in own if (least := smallest_slope(one, series.floor, thresholds)) is not None]
+    if not found:
         return None, None
     begins = int(len(series.points) * WARM_UP)
-    return smallest if series.iterates else None, series.per_hour(smallest, begins)
+    return min(found) if series.iterates else None, series.per_hour(min(found), begins)
 
 
 def _complete(leak: Leak, findings: Findings, thresholds: Thresholds) -> Leak:

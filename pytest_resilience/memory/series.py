@@ -14,15 +14,24 @@ from pytest_resilience.units import KIB
 
 Window: TypeAlias = tuple[float, float]
 
+HEAP = ("malloc_used", "blocks")
+"""What the allocators have handed out: cycles that wait for the collector count in it."""
+
 HOUR = 3600.0
 NEEDED = 32
 NEEDED_ITERATIONS = 32
+NEEDED_COLLECTED = 20
+"""Readings after garbage collection: without temporaries in them fewer tell as much."""
+
 THREAD_CACHE = 64 * KIB
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The readings of one signal: `points` over the iterations, or over the time where too few ran."""
+    """The readings of one signal: `points` over the iterations, or over the time where too few ran.
+
+    `collected` are the places of those right after a garbage collection.
+    """
 
     signal: str
     points: Sequence[Point]
@@ -30,6 +39,7 @@ class Series:
     iterates: bool
     process: str = ITSELF
     threads: int = 1
+    collected: Sequence[int] = ()
 
     @property
     def floor(self) -> float:
@@ -53,6 +63,13 @@ class Series:
         """Turn a slope over x into a rate per hour, at the mean pace from reading `begins` on."""
         seconds = self.times[-1] - self.times[begins]
         return slope * (self.points[-1][0] - self.points[begins][0]) / seconds * HOUR if seconds else 0.0
+
+    def after_collection(self) -> "Series | None":
+        """Return only what was read right after a garbage collection; None if that is too little."""
+        if len(self.collected) < NEEDED_COLLECTED:
+            return None
+        points, times = ([some[place] for place in self.collected] for some in (self.points, self.times))
+        return replace(self, points=points, times=times, collected=())
 
     def over_time(self) -> "Series":
         """Return the same over the time, for growth that does not depend on the iterations."""
@@ -95,7 +112,9 @@ def _series(
         (row.iteration if iterates else row.at, getattr(row, signal) - own * row.iteration) for row in rows
     ]
     process = samples[0].process if samples else ITSELF
-    return Series(signal, points, [row.at for row in rows], iterates, process, _threads(samples, window))
+    collected = [place for place, row in enumerate(rows) if row.checkpoint] if signal in HEAP else ()
+    times = [row.at for row in rows]
+    return Series(signal, points, times, iterates, process, _threads(samples, window), collected)
 
 
 def _threads(samples: Sequence[Sample], window: Window | None) -> int:

@@ -12,7 +12,7 @@ from pytest_resilience.memory.processes import WatchedProcess
 from pytest_resilience.memory.records import ATTRIBUTION, ITSELF, Culprit, Observer, OwnSlope
 from pytest_resilience.memory.suspicion import Suspect
 from pytest_resilience.soak.calibration import Memory
-from pytest_resilience.soak.checkpoints import SHARE, Checkpoints
+from pytest_resilience.soak.checkpoints import Checkpoints
 
 SPACING_SHARE = 1 / 60
 FIRST_LOOK_SECONDS = 0.2
@@ -98,7 +98,7 @@ class Attributing:
                     with self._guarded(process) as attribution:
                         self._look(process, attribution)
             self._longest = max(self._longest, self._around.now() - now)
-        return min([cost, *(SHARE * self._gap(one) for one in self._active.values())])
+        return min([cost, *(self._checkpoints.cost_of(self._gap(one)) for one in self._active.values())])
 
     def _gap(self, attribution: Attribution) -> float:
         """Return the seconds until its next look; after the first few they must last until the end."""

@@ -14,7 +14,13 @@ from pytest_resilience.clock import Clock
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.candidates import Candidate
 from pytest_resilience.soak.chaos_phase import ChaosPhase, not_run
-from pytest_resilience.soak.checkpoints import PLACES_AFTER, PLACES_BEFORE, due_times
+from pytest_resilience.soak.checkpoints import (
+    PLACES_AFTER,
+    PLACES_BEFORE,
+    SHARE,
+    SHARE_WHERE_JUDGED,
+    due_times,
+)
 from pytest_resilience.soak.evidence import unreached_fix
 from pytest_resilience.soak.link import Link
 from pytest_resilience.soak.messages import Message
@@ -174,7 +180,8 @@ class Conductor:
             self._mark(name, status="skipped", reason=missing)
             return
         self.enter(name)
-        self.send(messages.EnterPhase(name, self.duration / CHECKPOINTS, self._due(name)))
+        share = SHARE_WHERE_JUDGED if name is PhaseName.MEMORY else SHARE
+        self.send(messages.EnterPhase(name, self.duration / CHECKPOINTS, self._due(name), share))
         try:
             yield from body
         except (Abort, GeneratorExit) as end:

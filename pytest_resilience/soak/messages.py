@@ -6,6 +6,7 @@ All times are in seconds since the run began, as the runner's clock counts them.
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from pytest_resilience.soak.checkpoints import SHARE
 from pytest_resilience.store.records import Record
 
 # Conductor -> runner
@@ -15,12 +16,14 @@ from pytest_resilience.store.records import Record
 class EnterPhase:
     """The run is in this phase now.
 
-    Memory is read after gc.collect() about every `checkpoint_seconds`, and without fail at the times `due`.
+    Memory is read after gc.collect() about every `checkpoint_seconds`, as far as that takes no more than
+    `checkpoint_share` of the time, and without fail at the times `due`.
     """
 
     phase: str
     checkpoint_seconds: float
     due: tuple[float, ...] = ()
+    checkpoint_share: float = SHARE
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pytest_resilience.chaos.engine import Injection, Watch
 from pytest_resilience.clock import Clock
+from pytest_resilience.collector import refreeze
 from pytest_resilience.errors import ResilienceError, ScenarioError
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.calibration import Memory, calibrate
@@ -289,6 +290,8 @@ class Runner:
         )
 
     def _checkpoint(self) -> None:
+        if self.checkpoints.begins:
+            refreeze()
         cost = self.memory.checkpoint() if self.memory else 0.0
         self.checkpoints.taken(self._now(), cost)
 
@@ -310,7 +313,8 @@ class Runner:
     def _obey(self, command: Message) -> None:
         match command:
             case messages.EnterPhase(phase):
-                self.checkpoints.plan(self._now(), command.checkpoint_seconds, command.due)
+                plan = (command.checkpoint_seconds, command.due, command.checkpoint_share)
+                self.checkpoints.plan(self._now(), *plan)
                 self._phase = phase
                 self._entered.set()
             case messages.WatchSeams(active):
