@@ -167,7 +167,7 @@ HOLDERS = {
     "leak_in_default": ("heap_subjects.Thing", "heap_subjects.leak_in_default.<default>"),
     "leak_in_closure": (
         "heap_subjects.Thing",
-        "heap_subjects.make_closure.<locals>.leak_in_closure.<closure>.log",
+        "heap_subjects.leak_in_closure.<closure>.log",
     ),
     "leak_in_generator": ("heap_subjects.Thing", "collector().<local>.kept"),
 }

@@ -108,7 +108,7 @@ def test_a_declared_signal_is_judged() -> None:
 
 
 def test_the_culprit_stands_in_the_first_line() -> None:
-    """What attribution found is told with the rate; of a leak's other culprits the record has the names."""
+    """What attribution found is told with the rate, all of it; the record has the names too."""
     culprits = [
         Culprit("gc_objects", "type", "list", 90.0, "objects", "shop.audit.LOG", rank=1),
         Culprit("blocks", "type", "dict", 900.0, "objects", "shop.cache._quotes"),
@@ -117,7 +117,8 @@ def test_the_culprit_stands_in_the_first_line() -> None:
     data = run_data(*growing_blocks(), *culprits, without=(Sample,))
     found = verdict(data, "memory_leak_detected")
     assert found.detail.startswith(
-        "leak: 30 Python blocks/iteration (1,080,000/h) of dict, held by shop.cache._quotes, "
+        "leak: 1.9 KiB/iteration (65.9 MiB/h) of dict, held by shop.cache._quotes and of list, held by "
+        "shop.audit.LOG, 30 Python blocks/iteration (1,080,000/h), "
     )
     assert leaks(data)[0].culprits == "dict, held by shop.cache._quotes\nlist, held by shop.audit.LOG"
 

@@ -31,6 +31,7 @@ from pytest_resilience.memory.holders import (
     find_holder_of_kind,
     most_common_holder,
 )
+from pytest_resilience.memory.libraries import is_library
 from pytest_resilience.memory.looks import Looks
 from pytest_resilience.memory.patterns import BLOCK_BYTES
 from pytest_resilience.memory.records import Culprit
@@ -47,6 +48,9 @@ MOST_SECONDS = 5.0
 MOST_CULPRITS = 3
 LEAST_SHARE = 0.05
 """Of the growth of the heap that somebody must hold to be named."""
+
+PROJECT_WEIGHT = 4
+"""What the project's own code holds is named before a library's that is up to so many times larger."""
 
 ALLOCATED = "memory allocated at"
 OWN = "pytest_resilience."
@@ -246,18 +250,20 @@ class Attribution:
         objects = self._views.objects()
         grown = [one for one in suspects(self._unpacked(), objects) if one.size >= least]
         searched = (objects, grown, *(one.examples for one in grown))
-        found: dict[str, Culprit] = {}
+        found: list[tuple[float, Culprit]] = []
         for suspect in grown:
             holder = self._holder_of(suspect, objects, searched)
             if OWN in f"{holder.path} {suspect.name}" or MACHINERY in holder.path:
                 continue
             kind = "container" if suspect.is_container else "type"
             culprit = Culprit(signal, kind, suspect.name, suspect.grew, "objects", holder.name, holder.path)
-            found.setdefault(culprit.noun, culprit)
+            weight = suspect.size if is_library(holder.name) else PROJECT_WEIGHT * suspect.size
+            found.append((weight, culprit))
         while objects:
             del objects[-SLICE:]
-        named = [one for one in found.values() if one.held_by] or list(found.values())
-        return named[:MOST_CULPRITS]
+        ranked = [culprit for _, culprit in sorted(found, key=lambda pair: -pair[0])]
+        named = [one for one in ranked if one.held_by] or ranked
+        return told_once(named)[:MOST_CULPRITS]
 
     def _holder_of(self, suspect: Suspect, objects: list[Any], searched: Sequence[Any]) -> Holder:
         """Return who holds most of the examples."""
@@ -271,6 +277,20 @@ class Attribution:
         if suspect.is_container or not suspect.examples:
             return NOBODY
         return find_holder_of_kind(type(suspect.examples[0]), objects, find)
+
+
+def told_once(culprits: Iterable[Culprit]) -> list[Culprit]:
+    """Leave out who is the same as one before: also what grew as much inside of it."""
+    told: list[Culprit] = []
+    for one in culprits:
+        if not any(one.noun == other.noun or _is_inside(one, other) for other in told):
+            told.append(one)
+    return told
+
+
+def _is_inside(one: Culprit, other: Culprit) -> bool:
+    inner, outer = sorted((one.held_by, other.held_by), key=len, reverse=True)
+    return bool(outer) and one.grew == other.grew and inner.startswith((f"{outer}[", f"{outer}."))
 
 
 def _likelihood(culprit: Culprit) -> int:

@@ -15,8 +15,10 @@ from pytest_resilience.memory.records import Culprit, Leak, Reading, Sample
 from pytest_resilience.memory.series import HEAP, Series, Window, read_gauges, read_series, within
 from pytest_resilience.memory.trend import theil_sen
 from pytest_resilience.memory.verdict_lines import (
+    Rate,
     advice_on,
     clean_line,
+    grown_line,
     leak_line,
     suspect_line,
     too_few_line,
@@ -31,7 +33,6 @@ PACE_CHANGES = 1.3
 STRICT = Thresholds(votes=4, lasting=0.85)
 
 Findings: TypeAlias = Mapping[str, tuple[Series, Finding]]
-Rate: TypeAlias = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class LeakVerdict:
         line: the verdict with its numbers, in one line.
         leaks: what leaks, the culprit first.
         culprits: who holds what leaks, as far as attribution found it; those of the first leak come first.
+            Without a leak who was suspect, and grew to the end.
         suspects: what grew and cannot be told from a warm-up or a cycle yet, the most likely culprit first.
         samples: how many the verdict rests on.
         smallest_per_iteration: bytes of the smallest leak that would have been found at 95 %; None without
@@ -77,7 +79,7 @@ def judge(
         window: start and end, in seconds of the run, of the phase to judge; everything if None.
         own_slope: by signal, what the plugin itself adds per iteration; it is subtracted.
         thresholds: what the vote asks for.
-        culprits: what attribution found while the samples were taken; the verdict keeps those of its leaks.
+        culprits: what attribution found while the samples were taken.
         readings: of the signals that the user declared.
         floors: work out the smallest leak that would have been found, which costs some tenths of a second.
     """
@@ -95,9 +97,12 @@ def judge(
     smallest = _smallest(findings, thresholds) if floors else (None, None)
     suspects = _records(findings, {"late", "sawtooth"})
     if suspects:
-        line = suspect_line(*findings[suspects[0].signal])
-        return LeakVerdict("inconclusive", line, (), suspects, count, *smallest)
-    return LeakVerdict("clean", clean_line(count, *smallest), (), (), count, *smallest)
+        held = held_by(suspects, culprits)
+        line = suspect_line(*findings[suspects[0].signal]) + grown_line(held)
+        return LeakVerdict("inconclusive", line, (), suspects, count, *smallest, held)
+    held = tuple(culprits)
+    line = clean_line(count, *smallest) + grown_line(held)
+    return LeakVerdict("clean", line, (), (), count, *smallest, held)
 
 
 def _last_incarnation(samples: Sequence[Sample]) -> Sequence[Sample]:
@@ -203,10 +208,11 @@ def _unexplained(findings: Findings) -> bool:
     return "rss" in findings and explained < EXPLAINED * findings["rss"][0].range
 
 
-def _rank(leak: Leak) -> tuple[bool, bool, float]:
-    """Sort counts that do harm by themselves first, then by bytes, and mere evidence last."""
+def _rank(leak: Leak) -> tuple[bool, bool, bool, float]:
+    """Sort counts that do harm by themselves first, then by bytes; what others have after it, evidence last."""
     weight = trait_of(leak.signal).weight
-    return leak.signal in EVIDENCE, bool(weight), -leak.per_hour * (weight or 1)
+    is_others = leak.signal == "children_pss"
+    return leak.signal in EVIDENCE, bool(weight), is_others, -leak.per_hour * (weight or 1)
 
 
 def _record(series: Series, finding: Finding) -> Leak:
@@ -233,9 +239,28 @@ def _record(series: Series, finding: Finding) -> Leak:
     )
 
 
-def _in_bytes(leak: Leak, findings: Findings) -> Leak | None:
-    """Return what leaking objects cost in resident memory, unless they still fit in what it had before."""
-    if leak.kind != "Python objects" or "rss" not in findings:
-        return None
+def _in_bytes(leak: Leak, findings: Findings) -> Rate:
+    """Return about what leaking objects take: their blocks, and what they have from malloc.
+
+    Where malloc cannot be read it is what they cost in resident memory, unless they still fit in what that
+    had before.
+    """
+    if leak.kind != "Python objects":
+        return None, None
+    if "malloc_used" not in findings:
+        return _in_resident_memory(leak, findings)
+    beside = _record(*findings["malloc_used"])
+    weight = trait_of(leak.signal).weight
+    each = None if leak.per_iteration is None else weight * leak.per_iteration
+    if each is not None and beside.per_iteration is not None:
+        each += max(0.0, beside.per_iteration)
+    return each, weight * leak.per_hour + max(0.0, beside.per_hour)
+
+
+def _in_resident_memory(leak: Leak, findings: Findings) -> Rate:
+    if "rss" not in findings:
+        return None, None
     rss = _record(*findings["rss"])
-    return rss if rss.per_hour >= SMALLEST_BLOCK * leak.per_hour else None
+    return (
+        (rss.per_iteration, rss.per_hour) if rss.per_hour >= SMALLEST_BLOCK * leak.per_hour else (None, None)
+    )

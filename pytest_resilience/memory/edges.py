@@ -37,6 +37,11 @@ class Root:
         """Tell whether what follows makes an expression: of fixtures and frames it does not."""
         return self.rank < 3
 
+    @property
+    def is_local(self) -> bool:
+        """Tell whether it was made by a function that ran: somebody must hold it too."""
+        return "<locals>" in self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:

@@ -51,7 +51,7 @@ def measure(samples: Sequence[Sample], baseline: Window | None, memory: Window |
     if reason or memory is None:
         return Growth(None, None, None, fades=False, max_rss=highest, reason=reason)
     old, new = _typical(before), _typical(after)
-    middle = _checkpoints(samples, _middle(memory))
+    middle = _checkpoints(samples, _third_quarter(memory))
     fades = bool(middle) and _pace(middle, after) < FADED * _pace(before, after)
     return Growth(100 * (new - old) / old, old, new, fades=new > old and fades, max_rss=highest)
 
@@ -60,10 +60,9 @@ def _end(window: Window | None, share: float) -> Window | None:
     return window and (window[1] - share * (window[1] - window[0]), window[1])
 
 
-def _middle(window: Window) -> Window:
-    """Return the tenth of the window that begins at half of it."""
+def _third_quarter(window: Window) -> Window:
     half = (window[0] + window[1]) / 2
-    return half, half + END_SHARE * (window[1] - window[0])
+    return half, (half + window[1]) / 2
 
 
 def _checkpoints(samples: Sequence[Sample], window: Window | None) -> Sequence[Sample]:

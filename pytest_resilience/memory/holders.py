@@ -61,12 +61,16 @@ def find_holder(
         frames: returns the running frames, whose variables the collector does not know.
     """
     search = _Search(target, referrers, ignored)
+    local: Holder | None = None
     for _ in range(MOST_LEVELS):
-        if root := search.root():
-            return _holder(search.chain(root))
+        if (root := search.root()) is not None:
+            holder = _holder(search.chain(root))
+            if not _name_of(root).is_local:
+                return holder
+            local = local or holder
         if not search.climb():
             break
-    return _held_by_frame(search, frames())
+    return local or _held_by_frame(search, frames())
 
 
 def most_common_holder(holders: Sequence[Holder]) -> Holder:
@@ -122,7 +126,7 @@ class _Search:
     def root(self) -> Any:
         """Return the best of the newest objects that has a name of its own; None if none has."""
         named = [one for one in self._frontier if self._below[id(one)] is not None and root_name(one)]
-        return min(named, key=lambda one: root_name(one).rank) if named else None  # type: ignore[union-attr]
+        return min(named, key=_how_little_it_says, default=None)
 
     def climb(self) -> bool:
         """Go up one level; tell whether there is anybody."""
@@ -156,6 +160,16 @@ class _Search:
         return chain
 
 
+def _how_little_it_says(one: Any) -> tuple[bool, int]:
+    return _name_of(one).is_local, _name_of(one).rank
+
+
+def _name_of(root: Any) -> Root:
+    name = root_name(root)
+    assert name is not None
+    return name
+
+
 def _promise(one: Any) -> int:
     """Sort what leads to a name first: namespaces and instances before mere containers."""
     return 0 if type(one) is dict else 2 if is_a(one, (list, tuple, set)) else 1
@@ -172,8 +186,7 @@ def _referred(one: Any, ids: dict[int, Any]) -> Any:
 
 
 def _holder(chain: Sequence[Any]) -> Holder:
-    root = root_name(chain[0])
-    assert root is not None
+    root = _name_of(chain[0])
     edges = [edge_between(chain, place) for place in range(len(chain) - 1)]
     return Holder(_short(root, chain, edges), _long(root.title, edges))
 

@@ -12,6 +12,7 @@ from pytest_resilience.memory.signals import Signals, Whole
 Counts: TypeAlias = Mapping[str, int | None]
 
 HEAP_SHARE, COUNT_SHARE, RARE_SHARE = 0.0003, 0.0002, 0.0001
+OUTSIDE_SHARE = 0.001
 """Of one core, that reading one signal may cost: with the thread itself they stay below half a hundredth."""
 
 SHARES: Mapping[str, float] = MappingProxyType(
@@ -115,8 +116,8 @@ class OutsideReader:
         pid = self._find.read(now)
         if pid is not None and pid != self.pid:
             self._signals = signals = self._open(pid)
-            self._counts = Paced(signals.counts, HEAP_SHARE)
-            self._children = Paced(signals.children_pss, HEAP_SHARE)
+            self._counts = Paced(signals.counts, OUTSIDE_SHARE)
+            self._children = Paced(signals.children_pss, OUTSIDE_SHARE)
             self._whole = Paced(signals.whole, RARE_SHARE)
 
     def _look(self) -> int | None:

@@ -55,6 +55,11 @@ class Series:
         return trait_of(self.signal, self.process)
 
     @property
+    def suffices(self) -> bool:
+        """Tell whether there are enough readings to judge."""
+        return len(self.points) >= NEEDED or len(self.collected) >= NEEDED_COLLECTED
+
+    @property
     def range(self) -> float:
         heights = [y for _, y in self.points]
         return max(heights) - min(heights)
@@ -68,8 +73,10 @@ class Series:
         """Return only what was read right after a garbage collection; None if that is too little."""
         if len(self.collected) < NEEDED_COLLECTED:
             return None
-        points, times = ([some[place] for place in self.collected] for some in (self.points, self.times))
-        return replace(self, points=points, times=times, collected=())
+        points = [self.points[place] for place in self.collected]
+        return replace(
+            self, points=points, times=[self.times[place] for place in self.collected], collected=()
+        )
 
     def over_time(self) -> "Series":
         """Return the same over the time, for growth that does not depend on the iterations."""
@@ -99,7 +106,7 @@ def read_series(
     start = window[0] if window else min((sample.at for sample in samples), default=0.0)
     thinned = is_thinned(samples, start)
     read = (_series(samples, window, signal, own_slope.get(signal, 0.0), thinned) for signal in TRAITS)
-    return {series.signal: series for series in read if len(series.points) >= NEEDED}
+    return {series.signal: series for series in read if series.suffices}
 
 
 def _series(

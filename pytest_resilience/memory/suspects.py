@@ -17,6 +17,7 @@ MOST_PARTS = 64
 """Objects whose sizes are added up for the size of one element."""
 
 NEWEST = 3
+FINALIZER = "weakref.finalize._Info"
 SHARED = (ModuleType, type, FunctionType)
 
 
@@ -70,7 +71,8 @@ def _of_container(container: Any, grew: int) -> Suspect:
     elements = list(_newest(container))
     kinds = Counter(map(type, elements)).most_common(1)
     size = sum(map(size_of, elements)) / max(1, len(elements))
-    name = class_name(kinds[0][0]) if kinds else class_name(type(container))
+    common = next((one for one in elements if type(one) is kinds[0][0]), container)
+    name = noun_of(common)
     return Suspect(name, grew, grew * (size + sys.getsizeof(0)), (container,), is_container=True)
 
 
@@ -83,7 +85,16 @@ def _newest(container: Any) -> Iterator[Any]:
 
 
 def _of_type(kind: type, grew: int, examples: tuple[Any, ...]) -> Suspect:
-    return Suspect(class_name(kind), grew, grew * _own_size(examples[-1]), examples, is_container=False)
+    return Suspect(noun_of(examples[-1]), grew, grew * _own_size(examples[-1]), examples, is_container=False)
+
+
+def noun_of(one: Any) -> str:
+    """Name what an object is: its class; of what weakref.finalize() keeps, also whom it calls."""
+    name = class_name(type(one))
+    if name != FINALIZER:
+        return name
+    module, function = (getattr(one.func, part, "?") for part in ("__module__", "__qualname__"))
+    return f"weakref.finalize(…, {module}.{function})"
 
 
 def size_of(one: Any) -> int:

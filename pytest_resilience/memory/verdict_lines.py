@@ -1,7 +1,8 @@
 """A leak verdict in one line: what, how fast, of what, what the run could have seen, and where to look."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import TypeAlias
 
 from pytest_resilience.memory.patterns import describe_rate, format_small
 from pytest_resilience.memory.records import Culprit, Leak
@@ -9,17 +10,20 @@ from pytest_resilience.memory.series import NEEDED, Series
 from pytest_resilience.memory.vote import Finding
 from pytest_resilience.units import format_bytes, format_duration
 
+Rate: TypeAlias = tuple[float | None, float | None]
+"""Per iteration, where iterations are known, and per hour."""
 
-def leak_line(leak: Leak, in_bytes: Leak | None) -> str:
-    """Say what leaks; `in_bytes` is what leaking objects cost in resident memory, as far as that is known.
 
-    `leak: 514 B/iteration (7.2 MiB/h) of dict, held by shop.cache._quotes, …` once the culprit is known.
+def leak_line(leak: Leak, in_bytes: Rate) -> str:
+    """Say what leaks; `in_bytes` is about what leaking objects take, per iteration and hour, if known.
+
+    `leak: 514 B/iteration (7.2 MiB/h) of dict, held by shop.cache._quotes, …` once the culprit is known; all
+    of them, if they are several.
     """
-    culprit = leak.culprits.partition("\n")[0]
-    counted = describe_rate(leak.signal, leak.per_iteration, leak.per_hour, "" if in_bytes else culprit)
-    sized = ""
-    if in_bytes:
-        sized = describe_rate("rss", in_bytes.per_iteration, in_bytes.per_hour, culprit) + ", "
+    culprits = " and of ".join(leak.culprits.splitlines())
+    each, hourly = in_bytes
+    counted = describe_rate(leak.signal, leak.per_iteration, leak.per_hour, "" if hourly else culprits)
+    sized = describe_rate("malloc_used", each, hourly, culprits or "memory") + ", " if hourly else ""
     return f"leak: {sized}{counted}, {leak.pattern}, confidence {leak.confidence:.2f}"
 
 
@@ -59,6 +63,12 @@ def clean_line(samples: int, per_iteration: float | None, per_hour: float | None
     hourly = f"{format_bytes(per_hour)}/h"
     smallest = hourly if per_iteration is None else f"{format_small(per_iteration)}/iteration ({hourly})"
     return f"{clean}; a leak of {smallest} would have been found."
+
+
+def grown_line(culprits: Iterable[Culprit]) -> str:
+    """Say who was suspect and grew to the end, after a verdict that nothing leaks for certain."""
+    grown = [f"{one.noun} ({one.grew:,.0f} {one.unit} more)" for one in culprits]
+    return f" Suspect, and growing to the end: {'; '.join(grown)}." if grown else ""
 
 
 def too_few_line(count: int) -> str:

@@ -16,8 +16,8 @@ def due_times(started: float, ended: float, places: tuple[float, ...]) -> tuple[
 class Checkpoints:
     """Says when the `next` checkpoint is due (run seconds).
 
-    The first of a phase `begins` it. Regular checkpoints stay under a share of the time, whatever one costs; those planned as due are taken
-    anyway.
+    The first of a phase `begins` it. Regular checkpoints stay under a share of the time, whatever one costs;
+    those planned as due are taken anyway.
     `plan` may be called on any thread.
     """
 
