@@ -209,7 +209,7 @@ def _unexplained(findings: Findings) -> bool:
 
 
 def _rank(leak: Leak) -> tuple[bool, bool, bool, float]:
-    """Sort counts that do harm by themselves first, then by bytes; what others have after it, evidence last."""
+    """Sort counts that do harm first, then by bytes; what other processes have after it, evidence last."""
     weight = trait_of(leak.signal).weight
     is_others = leak.signal == "children_pss"
     return leak.signal in EVIDENCE, bool(weight), is_others, -leak.per_hour * (weight or 1)
