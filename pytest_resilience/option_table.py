@@ -182,6 +182,13 @@ OPTIONS = (
         parse_duration,
         ini="resilience_memory_interval",
     ),
+    Option(
+        "known_leaks",
+        "Leaks that are accepted, one per line: what the report names as held, or as its holder; * is any "
+        "text. Default: none.",
+        ini="resilience_known_leaks",
+        lines=True,
+    ),
     Option("enable_chaos_testing", "Run the chaos phase. Default: true.", read_flag),
     Option("enable_circuit_breaker_testing", "Run the circuit breaker phase. Default: true.", read_flag),
     Option("enable_cascading_failure_testing", "Run the cascade phase. Default: true.", read_flag),

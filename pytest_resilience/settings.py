@@ -40,6 +40,7 @@ class Settings:
     phase_lines: tuple[str, ...] = ()
     criteria_lines: tuple[str, ...] = ()
     memory_interval: float | None = None
+    known_leaks: tuple[str, ...] = ()
     enable_chaos_testing: bool = True
     enable_circuit_breaker_testing: bool = True
     enable_cascading_failure_testing: bool = True

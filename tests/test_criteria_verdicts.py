@@ -360,7 +360,7 @@ def test_growth_that_fades_is_a_warning_at_most() -> None:
     found = verdict(run_data(*filled, without=(Sample,)), "memory_growth_percent")
     assert found.verdict == "warning"
     assert found.detail == (
-        "resident memory went from 100.0 MiB to 120.0 MiB (20, limit < 10): "
+        "resident memory went from 100.0 MiB to 120.0 MiB (20, limit < 10, only a warning where it fades): "
         "the growth fades, as a cache does that fills"
     )
 

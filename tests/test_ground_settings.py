@@ -153,7 +153,7 @@ def test_names_belong_to_us() -> None:
 
 def test_every_row_with_a_value_is_tried_here() -> None:
     """A new row without a test shows up."""
-    lines = {"phase_lines", "criteria_lines", "scenario_lines", "allow_hosts"}
+    lines = {"phase_lines", "criteria_lines", "scenario_lines", "allow_hosts", "known_leaks"}
     assert {option.field for option in OPTIONS if option.lines} == lines
     others = {"duration_seconds", "resume", "report", "plan_only", "soak_all", "cleanup"}
     assert set(VALID) | lines | others == set(defaults())
@@ -249,6 +249,7 @@ def test_the_clean_up_takes_no_soak() -> None:
         ("criteria_lines", "resilience_criteria"),
         ("scenario_lines", "resilience_scenarios"),
         ("allow_hosts", "resilience_allow_hosts"),
+        ("known_leaks", "resilience_known_leaks"),
     ],
 )
 def test_lines_are_kept_without_blanks_and_comments(field: str, name: str) -> None:

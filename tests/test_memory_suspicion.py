@@ -96,3 +96,16 @@ def test_halving_keeps_every_second_sample() -> None:
     columns.halve()
     kept = [(one.at, one.rss, one.pid) for one in columns.samples()]
     assert kept == [(2.0 * number, 2 * number, 2 * number) for number in range(5)]
+
+
+def test_growth_that_may_be_a_cycle_is_told_as_one_that_does_not_trip_yet() -> None:
+    """Who holds it can be looked for early; it is no suspect for people."""
+    watch = Watch()
+
+    def climbing_saw() -> Iterator[Sample]:
+        for index in range(2_000):
+            size = 50 * MIB + 600_000 * (index // 150) + 10_000 * (index % 150)
+            yield Sample(index / 8, JUDGED, False, index * 10, rss=90 * MIB, malloc_used=size, blocks=10**5)
+
+    watch.take(climbing_saw(), 380)
+    assert {(one.leak.signal, one.trips) for one in watch.told} >= {("malloc_used", False)}

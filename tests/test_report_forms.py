@@ -89,40 +89,37 @@ RECOVERY_VALIDATION        done       10.0s  10.0s         200
 FINAL_ANALYSIS             done                0ms
 CLEANUP                    done                0ms
 
-verdict         criterion                    observed  limit   detail
-unmet           failures_outside_faults             3  == 0    3 of 1200 iterations failed outside faults (3,
-                                                               limit == 0): test_shop.py::test_bet 3x in
-                                                               MEMORY_SOAK_TESTING (test_shop.py:12:
-                                                               AssertionError)
-unmet           recovery_success_rate           0.667  >= 0.8  2 of 3 fired events recovered (0.6667, limit >=
-                                                               0.8): intermittent_errors-2 on odds_provider
-                                                               did not recover within 30.0s (waited 2m00s)
-unmet           mean_recovery_seconds              41  < 30    mean of 3 fired events, slowest 2m00s after
-                                                               intermittent_errors-2 on odds_provider (41,
-                                                               limit < 30)
-unmet           memory_leak_detected              yes  == no   leak: 29.3 KiB/iteration (1.0 GiB/h) of
-                                                               resident memory, linear, confidence 1.00:
-                                                               Neither malloc nor Python uses it: look for
-                                                               mmap, fragmentation and native allocators.
-warning         memory_growth_percent            11.4  < 10    resident memory went from 100.0 MiB to 111.4
-                                                               MiB (11.4, limit < 10)
-met             survives                            0  == 0    0 iterations failed under faults that the test
-                                                               must survive
-met             fewest_iterations                 600  >= 1    600 iterations of test_shop.py::test_quote
-met             system_memory_percent              41  < 90    at most 41.0 % in use, at 1m30s in
-                                                               MEMORY_SOAK_TESTING
-met             circuit_breakers                  yes  == yes  1 of 1 applicable scenarios passed on
-                                                               test_circuit, 0 wrong and 1 strict of 2 hazards
-                                                               failed
-met             permanent_degradation              no  == no   0 of 2 tests are worse after chaos than before
-met             injection_seconds               0.001  < 0.5   slowest of 4 injections: provider_timeout-1 on
-                                                               odds_provider in 1ms
-met             breaker_transition_seconds     <0.001  < 0.1   p99 of 1 state changes (p50 0.02 ms), longest
-                                                               closed>open of test_circuit in 0.02 ms
-met             monitoring_overhead_percent       0.5  < 5     CPU time in 1m40s: sampler 400ms, conductor
-                                                               100ms
-not applicable  cascade_recovery                       == yes  no breaker is registered
-not applicable  worker_crashes                         == 0    the soak runs in one process
+verdict  criterion                    observed  limit   detail
+unmet    failures_outside_faults             3  == 0    3 of 1200 iterations failed outside faults (3, limit
+                                                        == 0): test_shop.py::test_bet 3x in
+                                                        MEMORY_SOAK_TESTING (test_shop.py:12: AssertionError)
+unmet    recovery_success_rate           0.667  >= 0.8  2 of 3 fired events recovered (0.6667, limit >= 0.8):
+                                                        intermittent_errors-2 on odds_provider did not recover
+                                                        within 30.0s (waited 2m00s)
+unmet    mean_recovery_seconds              41  < 30    mean of 3 fired events, slowest 2m00s after
+                                                        intermittent_errors-2 on odds_provider (41, limit <
+                                                        30)
+unmet    memory_leak_detected              yes  == no   leak: 29.3 KiB/iteration (1.0 GiB/h) of resident
+                                                        memory, linear, confidence 1.00: Neither malloc nor
+                                                        Python uses it: look for mmap, fragmentation and
+                                                        native allocators.
+warning  memory_growth_percent            11.4  < 10    resident memory went from 100.0 MiB to 111.4 MiB
+                                                        (11.4, limit < 10, only a warning up to 15)
+met      survives                            0  == 0    0 iterations failed under faults that the test must
+                                                        survive
+met      fewest_iterations                 600  >= 1    600 iterations of test_shop.py::test_quote
+met      system_memory_percent              41  < 90    at most 41.0 % in use, at 1m30s in MEMORY_SOAK_TESTING
+met      circuit_breakers                  yes  == yes  1 of 1 applicable scenarios passed on test_circuit, 0
+                                                        wrong and 1 strict of 2 hazards failed
+met      permanent_degradation              no  == no   0 of 2 tests are worse after chaos than before
+met      injection_seconds               0.001  < 0.5   slowest of 4 injections: provider_timeout-1 on
+                                                        odds_provider in 1ms
+met      breaker_transition_seconds     <0.001  < 0.1   p99 of 1 state changes (p50 0.02 ms), longest
+                                                        closed>open of test_circuit in 0.02 ms
+met      monitoring_overhead_percent       0.5  < 5     CPU time in 1m40s: sampler 400ms, conductor 100ms
+not applicable:
+  - cascade_recovery: no breaker is registered
+  - worker_crashes: the soak runs in one process
 
 event                  target         seam   reached  fired  recovered in
 provider_timeout-1     odds_provider  calls       40      4  1.5s

@@ -187,7 +187,19 @@ def test_a_failure_before_chaos_is_told_at_once() -> None:
         assert next(passes, True)
 
     loop = Loop(12, bodies={TESTS[1]: body}).play()
-    assert loop.of(messages.Broken) == [messages.Broken(TESTS[1], "passes once, fails when repeated")]
+    (broken,) = loop.of(messages.Broken)
+    assert isinstance(broken, messages.Broken)
+    ran = [test for test, _ in loop.suite.calls]
+    third = [place for place, test in enumerate(ran) if test == TESTS[1]][2]
+    assert ran[third - 1] != TESTS[1]
+    assert (broken.test, broken.how) == (
+        TESTS[1],
+        f"passes once, fails when repeated, or after another test (pytest {ran[third - 1]} {TESTS[1]})",
+    )
+    alone = Loop(12, tests=TESTS[:1], bodies={TESTS[0]: lambda: next(once)})
+    once = iter([None])
+    (broken,) = alone.play().of(messages.Broken)[:1]
+    assert broken == messages.Broken(TESTS[0], "passes once, fails when repeated")
     at_once = Loop(3, bodies={TESTS[2]: lambda: 1 / 0}).play()
     assert at_once.of(messages.Broken) == [messages.Broken(TESTS[2], "fails at once")]
 

@@ -45,7 +45,7 @@ TRACED_STRIDE = 2
 """Up to which lines are traced, so that this ends soon."""
 
 MOST_SECONDS = 5.0
-MOST_CULPRITS = 3
+MOST_CULPRITS = 5
 LEAST_SHARE = 0.05
 """Of the growth of the heap that somebody must hold to be named."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from pytest_resilience.memory.floor import level, smallest_slope
+from pytest_resilience.memory.known_leaks import is_known
 from pytest_resilience.memory.patterns import name_pattern, name_severity, trait_of
 from pytest_resilience.memory.records import Culprit, Leak, Reading, Sample
 from pytest_resilience.memory.series import HEAP, Series, Window, read_gauges, read_series, within
@@ -70,6 +71,7 @@ def judge(
     culprits: Iterable[Culprit] = (),
     readings: Sequence[Reading] = (),
     *,
+    known: Sequence[str] = (),
     floors: bool = True,
 ) -> LeakVerdict:
     """Decide whether the samples of a run show a leak.
@@ -81,6 +83,7 @@ def judge(
         thresholds: what the vote asks for.
         culprits: what attribution found while the samples were taken.
         readings: of the signals that the user declared.
+        known: patterns of names whose leaks are accepted: it is clean if nobody else leaks.
         floors: work out the smallest leak that would have been found, which costs some tenths of a second.
     """
     samples = _last_incarnation(samples)
@@ -93,7 +96,7 @@ def judge(
     leaks = _records(findings, {"leak"})
     if leaks:
         complete = [_complete(leak, findings, thresholds) for leak in leaks] if floors else leaks
-        return _leak(complete, findings, count, culprits)
+        return _leak(complete, findings, count, culprits, known)
     smallest = _smallest(findings, thresholds) if floors else (None, None)
     suspects = _records(findings, {"late", "sawtooth"})
     if suspects:
@@ -129,11 +132,23 @@ def _find(series: Series, thresholds: Thresholds) -> tuple[Series, Finding]:
     return series, finding
 
 
-def _leak(leaks: Sequence[Leak], findings: Findings, count: int, culprits: Iterable[Culprit]) -> LeakVerdict:
+def _leak(
+    leaks: Sequence[Leak],
+    findings: Findings,
+    count: int,
+    culprits: Iterable[Culprit],
+    known: Sequence[str],
+) -> LeakVerdict:
+    """Report what leaks and is not known; if all is known, that as clean."""
     held = held_by(leaks, culprits)
-    named = tuple(_named(leak, [one for one in held if _concerns(one, leak.signal)]) for leak in leaks)
-    line = leak_line(named[0], _in_bytes(named[0], findings))
-    return LeakVerdict("leak", line, named, (), count, culprits=held)
+    unknown = [one for one in held if not is_known(one.noun, known)]
+    left = [leak for leak in leaks if _of(leak, unknown) or not _of(leak, held)]
+    named = tuple(_named(leak, _of(leak, unknown)) for leak in left)
+    first = named[0] if named else _named(leaks[0], _of(leaks[0], held))
+    line = leak_line(first, _in_bytes(first, findings))
+    if named:
+        return LeakVerdict("leak", line, named, (), count, culprits=held)
+    return LeakVerdict("clean", f"clean but for what is known: {line}.", (), (), count, culprits=held)
 
 
 def held_by(leaks: Sequence[Leak], culprits: Iterable[Culprit]) -> tuple[Culprit, ...]:
@@ -141,6 +156,10 @@ def held_by(leaks: Sequence[Leak], culprits: Iterable[Culprit]) -> tuple[Culprit
     known = sorted(culprits, key=lambda culprit: culprit.rank)
     ordered = (one for leak in leaks for one in known if _concerns(one, leak.signal))
     return tuple(dict.fromkeys(ordered))
+
+
+def _of(leak: Leak, culprits: Iterable[Culprit]) -> list[Culprit]:
+    return [one for one in culprits if _concerns(one, leak.signal)]
 
 
 def _concerns(culprit: Culprit, signal: str) -> bool:

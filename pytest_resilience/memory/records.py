@@ -16,6 +16,9 @@ ITSELF = ""
 CHECKPOINTS = "checkpoints"
 """The observer that spends the tests' own time, and no share of a core that they could have."""
 
+HELD_BY = ", held by "
+"""Between what leaks and who holds it."""
+
 ATTRIBUTION = "attribution"
 """Another such observer: it looks who holds what leaks, for a bounded time after a signal has tripped."""
 
@@ -123,7 +126,7 @@ class Culprit:
     @property
     def noun(self) -> str:
         """What leaks and who holds it: `dict, held by shop.cache._quotes`."""
-        return f"{self.name}, held by {self.held_by}" if self.held_by else self.name
+        return f"{self.name}{HELD_BY}{self.held_by}" if self.held_by else self.name
 
 
 @dataclass(frozen=True, slots=True)

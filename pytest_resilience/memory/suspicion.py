@@ -20,10 +20,15 @@ SHARE = 0.0003
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A signal that has tripped the vote before the end; `leak` has its rates so far."""
+    """A signal that has tripped the vote before the end, or may soon; `leak` has its rates so far."""
 
     leak: Leak
     at: float
+
+    @property
+    def trips(self) -> bool:
+        """Tell whether it would be a leak by now, and not growth that cannot be told from a cycle."""
+        return self.leak.verdict == "leak"
 
     @property
     def line(self) -> str:
@@ -67,7 +72,7 @@ class Suspicion:
 
     Args:
         is_judged: tells of a phase whether leaks are looked for in it.
-        tell: is told of each signal that trips, once in a phase.
+        tell: is told of each signal that trips, or may soon, once of each in a phase.
         cpu: a clock of the seconds that judging costs.
     """
 
@@ -82,7 +87,7 @@ class Suspicion:
         self._phase = ""
         self._seen: dict[str, Thinned] = {}
         self._paced: dict[str, Paced[LeakVerdict]] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._told: set[tuple[str, str, str]] = set()
 
     def subtract(self, slopes: Sequence[OwnSlope]) -> None:
         """Take what the loop itself leaves behind away from now on."""
@@ -110,7 +115,7 @@ class Suspicion:
 
     def _look(self, process: str, at: float) -> None:
         verdict = self._paced[process].read(at)
-        for leak in verdict.leaks if verdict else ():
-            if (process, leak.signal) not in self._told:
-                self._told.add((process, leak.signal))
+        for leak in (*verdict.leaks, *verdict.suspects) if verdict else ():
+            if (key := (process, leak.signal, leak.verdict)) not in self._told:
+                self._told.add(key)
                 self._tell(Suspect(leak, at))

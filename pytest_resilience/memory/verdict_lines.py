@@ -13,6 +13,8 @@ from pytest_resilience.units import format_bytes, format_duration
 Rate: TypeAlias = tuple[float | None, float | None]
 """Per iteration, where iterations are known, and per hour."""
 
+MOST_TOLD = 3
+
 
 def leak_line(leak: Leak, in_bytes: Rate) -> str:
     """Say what leaks; `in_bytes` is about what leaking objects take, per iteration and hour, if known.
@@ -20,7 +22,7 @@ def leak_line(leak: Leak, in_bytes: Rate) -> str:
     `leak: 514 B/iteration (7.2 MiB/h) of dict, held by shop.cache._quotes, …` once the culprit is known; all
     of them, if they are several.
     """
-    culprits = " and of ".join(leak.culprits.splitlines())
+    culprits = " and of ".join(leak.culprits.splitlines()[:MOST_TOLD])
     each, hourly = in_bytes
     counted = describe_rate(leak.signal, leak.per_iteration, leak.per_hour, "" if hourly else culprits)
     sized = describe_rate("malloc_used", each, hourly, culprits or "memory") + ", " if hourly else ""
@@ -51,8 +53,11 @@ def suspect_line(series: Series, finding: Finding) -> str:
     noun = series.trait.noun
     if finding.outcome == "late":
         since = format_duration(series.times[-1] - series.times[finding.begins])
-        return f"inconclusive: {noun} began to grow in the last {since}, a warm-up or a leak; run longer."
-    return f"inconclusive: {noun} rises and falls too slowly to compare three of its lows; run longer."
+        return (
+            f"inconclusive: {noun} began to grow in the last {since}, a warm-up or a leak; run twice as long."
+        )
+    slow = f"the rise and fall of {noun} is too slow to compare three of its lows"
+    return f"inconclusive: {slow}; run four times as long."
 
 
 def clean_line(samples: int, per_iteration: float | None, per_hour: float | None) -> str:

@@ -6,6 +6,7 @@ from itertools import chain
 from textwrap import wrap
 
 from pytest_resilience.breakers.records import HazardResult
+from pytest_resilience.chaos.observed import THE_TEST
 from pytest_resilience.chaos.records import NotRun
 from pytest_resilience.report.attempts import AttemptRow, total_gap
 from pytest_resilience.report.model import (
@@ -23,7 +24,8 @@ from pytest_resilience.soak.resume import UNFINISHED
 from pytest_resilience.store.records import Failure, Hang
 from pytest_resilience.units import counted, format_duration
 
-SEVERITY = ("unmet", "inconclusive", "warning", "met", "not_applicable")
+NOT_APPLICABLE = "not_applicable"
+SEVERITY = ("unmet", "inconclusive", "warning", "met", NOT_APPLICABLE)
 MOST_EVENTS = 30
 MOST_HAZARDS = 12
 MOST_NOT_RUN = 5
@@ -123,10 +125,21 @@ def _stacks(row: WorkerRow) -> list[str]:
 def _criteria(criteria: Sequence[CriterionRow]) -> list[str]:
     header = ("verdict", "criterion", "observed", "limit", "detail")
     rows = [
-        (_spaced(row.verdict), row.criterion, _observed(row.observed), row.limit, row.detail)
+        (row.verdict, row.criterion, _observed(row.observed), row.limit, row.detail)
         for row in sorted(criteria, key=lambda row: SEVERITY.index(row.verdict))
+        if row.verdict != NOT_APPLICABLE
     ]
-    return table(header, rows, numbers=("observed",))
+    return [*table(header, rows, numbers=("observed",)), *_not_applicable(criteria)]
+
+
+def _not_applicable(criteria: Sequence[CriterionRow]) -> list[str]:
+    """Group those without a subject by what is missing."""
+    grouped: dict[str, list[str]] = {}
+    for row in criteria:
+        if row.verdict == NOT_APPLICABLE:
+            grouped.setdefault(row.detail, []).append(row.criterion)
+    found = [_bullet(f"{', '.join(names)}: {why}") for why, names in grouped.items()]
+    return [f"{_spaced(NOT_APPLICABLE)}:", *chain.from_iterable(found)] if found else []
 
 
 def _hazards(hazards: Sequence[HazardResult]) -> list[str]:
@@ -181,6 +194,8 @@ def _events(events: Sequence[EventRow]) -> list[str]:
 
 def _done(event: EventRow) -> str:
     """Say what was done, or who caught the error."""
+    if event.observed == THE_TEST:
+        return "no code caught it: it failed the test"
     return f"caught in {event.observed}" if event.observed else event.detail
 
 

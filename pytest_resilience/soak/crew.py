@@ -25,7 +25,7 @@ from pytest_resilience.soak.orders import Orders
 from pytest_resilience.soak.resume import Past
 from pytest_resilience.soak.roster import Roster, silence
 from pytest_resilience.store.codec import KINDS
-from pytest_resilience.store.records import Failure, Hang, Tally
+from pytest_resilience.store.records import Failure, Hang, Note, Tally
 from pytest_resilience.units import format_duration
 
 REFUSALS = (messages.USAGE, messages.DECLARATION, messages.COLLECTION)
@@ -302,6 +302,8 @@ class Crew:
             if isinstance(owned, Tally):
                 self._estate.take(owned)
             self._emit(owned)
+        elif isinstance(record, Note):
+            self._emit(replace(record, text=f"{member.name}: {record.text}"))
         else:
             self._emit(record)
 

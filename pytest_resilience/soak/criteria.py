@@ -238,9 +238,18 @@ def _grade(limit: Limit, found: Finding) -> str:
     return "warning" if tolerated else "unmet"
 
 
+def _lenience(limit: Limit, found: Finding, grade: str) -> str:
+    """Say why a limit that is missed gives a warning only."""
+    if grade != "warning":
+        return ""
+    return (
+        ", only a warning where it fades" if found.fades else f", only a warning up to {limit.warning_to:g}"
+    )
+
+
 def _sentence(limit: Limit, found: Finding, grade: str) -> str:
     """Write the fact, by how much it misses the limit, and why."""
     numbers = ""
     if grade in ("unmet", "warning") and not isinstance(limit.value, bool):
-        numbers = f" ({limit.show(found.low)}, limit {limit.bound})"
+        numbers = f" ({limit.show(found.low)}, limit {limit.bound}{_lenience(limit, found, grade)})"
     return f"{found.fact}{numbers}" + (f": {found.because}" if found.because else "")

@@ -8,10 +8,12 @@ from typing import TypeAlias
 from pytest_resilience.chaos.records import ChaosEvent
 from pytest_resilience.memory.detect import LeakVerdict, judge
 from pytest_resilience.memory.growth import Growth, measure
+from pytest_resilience.memory.known_leaks import all_known
 from pytest_resilience.memory.records import ATTRIBUTION, CHECKPOINTS, ITSELF, Leak, Observer, Sample
 from pytest_resilience.memory.series import Window
 from pytest_resilience.soak.evidence import Evidence, Finding, Missing, heading, known, place
 from pytest_resilience.soak.failure_leaks import FailureLeak, failure_leaks
+from pytest_resilience.soak.stored_settings import stored_settings
 from pytest_resilience.soak.stretches import memory_stretch
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import format_bytes, format_duration
@@ -88,8 +90,13 @@ def _judge(
         },
         culprits=[one for one in data.culprits if (one.worker, one.process) == source],
         readings=[one for one in data.readings if itself and one.worker == worker],
+        known=_known_leaks(data),
         floors=floors,
     )
+
+
+def _known_leaks(data: RunData) -> tuple[str, ...]:
+    return stored_settings(data.run.settings).known_leaks
 
 
 def leaks(data: RunData) -> list[Leak]:
@@ -112,7 +119,12 @@ def _left_by_failures(data: RunData, verdicts: Mapping[Source, LeakVerdict]) -> 
         if process == ITSELF
         for leak in one.leaks
     }
-    return [one for one in failure_leaks(data) if (one.worker, one.signal) not in known_ones]
+    patterns = _known_leaks(data)
+    return [
+        one
+        for one in failure_leaks(data)
+        if (one.worker, one.signal) not in known_ones and not all_known(one.culprits.splitlines(), patterns)
+    ]
 
 
 def memory_growth_percent(data: RunData) -> Evidence:

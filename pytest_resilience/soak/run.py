@@ -178,7 +178,8 @@ def sampler_of(
             link.send(record)
 
     def suspect(found: Suspect) -> None:
-        complain(found.line)
+        if found.trips:
+            complain(found.line)
         attributing.suspect(found)
 
     def complain(text: str) -> None:

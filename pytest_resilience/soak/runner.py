@@ -67,13 +67,13 @@ class Runner:
         weights = {test: mark.weight for test, mark in world.marks.items()}
         self._rounds = Rounds(suite.tests, seed, weights, begin=legacy.rounds_drawn)
         self._survived = {test: mark.survived for test, mark in world.marks.items()}
-        self._pacer = (
-            Pacer(load, share=rate_share, seed=seed, began=self._now()) if load != NO_LIMIT else None
-        )
+        pacer = Pacer(load, share=rate_share, seed=seed, began=self._now())
+        self._pacer = pacer if load != NO_LIMIT else None
         self._windows = EventWindows()
         self._telemetry = Telemetry(self.owner)
         self.longest_pass = self._telemetry.longest_pass
         self._phase: str = PhaseName.INITIALIZATION
+        self._previous = ""
         self._stopping, self._entered = threading.Event(), threading.Event()
         self._seams: Watch | None = None
         self._injections: dict[str, Injection] = {}
@@ -215,11 +215,21 @@ class Runner:
             self._pacer.ended(ended)
         event_id = self._telemetry.add(test, self._phase, outcome, started, ended)
         if outcome.status is Status.FAILED and began_in in BEFORE_CHAOS and not event_id:
-            repeated = self._completed_rounds > 0
-            how = "passes once, fails when repeated" if repeated else "fails at once"
             self.flush()
-            self._link.send(messages.Broken(test, how))
+            self._link.send(messages.Broken(test, self._how_broken(test)))
+        self._previous = test
         return outcome
+
+    def _how_broken(self, test: str) -> str:
+        """Tell a test that never passes from one that fails again, or after another one."""
+        if not self._completed_rounds:
+            return "fails at once"
+        how = "passes once, fails when repeated"
+        return (
+            how
+            if self._previous == test
+            else f"{how}, or after another test (pytest {self._previous} {test})"
+        )
 
     def _run(self, test: str, following: str, started: float) -> Outcome:
         watchdog = self.watchdog

@@ -18,6 +18,10 @@ class Count:
     turned_away: int = 0
     note: str = ""
 
+    @property
+    def touched(self) -> bool:
+        return bool(self.connections or self.bytes or self.turned_away or self.note)
+
     def __str__(self) -> str:
         parts = []
         if self.turned_away:
@@ -81,9 +85,11 @@ class Tally:
         return Touched(reached, self._fired, self._first, self._last, self._detail(), blind)
 
     def _detail(self) -> str:
+        """Tell of each toxic what it touched; those that touched nothing are told only if none did."""
+        touching = [count for count in self.counts if count.touched] or self.counts
         if len(self.counts) == 1:
             return str(self.counts[0])
-        return "; ".join(f"{count.name}: {count}" for count in self.counts)
+        return "; ".join(f"{count.name}: {count}" for count in touching)
 
 
 def _count(number: int, word: str) -> str:

@@ -1,0 +1,24 @@
+"""Leaks that the user knows and accepts, by the names that the report gives them."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from pytest_resilience.memory.records import HELD_BY
+
+
+def is_known(noun: str, patterns: Iterable[str]) -> bool:
+    """Tell whether what leaks (`dict, held by shop.cache._quotes`), or either part of it, is accepted.
+
+    In a pattern `*` stands for any text, and everything else for itself.
+    """
+    names = (noun, *noun.split(HELD_BY))
+    return any(re.fullmatch(_regex(pattern), name) for pattern in patterns for name in names)
+
+
+def all_known(nouns: Sequence[str], patterns: Sequence[str]) -> bool:
+    """Tell whether everybody who is named is accepted; where nobody is named nothing is known."""
+    return bool(nouns) and all(is_known(noun, patterns) for noun in nouns)
+
+
+def _regex(pattern: str) -> str:
+    return ".*".join(map(re.escape, pattern.split("*")))
