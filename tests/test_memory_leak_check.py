@@ -263,3 +263,9 @@ def test_counts_alone_leave_memory_alone() -> None:
     assert leak_limit() == LeakLimit(KIB)
     assert leak_limit(fds=0).memory is None
     assert leak_limit("2 KiB", fds=0).memory == 2 * KIB
+
+
+def test_a_leak_just_beyond_the_limit_is_told_in_bytes() -> None:
+    """Or both numbers would read the same."""
+    text = check(Bench(lambda _: left(native=1030)), leak_limit("1 KiB", iterations=ROUND))
+    assert text.startswith("leak: 1,030.0 B/iteration (limit 1,024.0 B/iteration), ")

@@ -45,7 +45,10 @@ class LeakComplaint:
         again = f"in each of {ROUNDS} rounds of {counted(self.limit.iterations, 'iteration')}"
         if excess.what == MEMORY:
             noun = f" of {culprits[0].noun}" if culprits else ""
-            return f"leak: {format_small(excess.left)}/iteration{noun} (limit {self.limit.text}), {again}"
+            left, limit = format_small(excess.left), format_small(self.limit.memory or 0)
+            if left == limit:
+                left, limit = f"{excess.left:,.1f} B", f"{self.limit.memory or 0:,.1f} B"
+            return f"leak: {left}/iteration{noun} (limit {limit}/iteration), {again}"
         left = f"{excess.left:,.0f} {NOUNS[excess.what][excess.left != 1]}"
         noun = f": {culprits[0].noun}" if culprits else ""
         return f"leak: {left} more (limit {self.limit.count(excess.what)}), {again}{noun}"

@@ -5,7 +5,6 @@ import re
 from dataclasses import dataclass
 
 from pytest_resilience.errors import SettingsError, requirement
-from pytest_resilience.memory.patterns import format_small
 from pytest_resilience.units import KIB, MIB
 
 DEFAULT_ITERATIONS = 200
@@ -30,11 +29,6 @@ class LeakLimit:
     threads: int | None = None
     children: int | None = None
     iterations: int = DEFAULT_ITERATIONS
-
-    @property
-    def text(self) -> str:
-        """The limit of memory as a user writes it."""
-        return f"{format_small(self.memory or 0)}/iteration"
 
     def count(self, signal: str) -> int | None:
         """Return the limit of descriptors, threads or children."""
