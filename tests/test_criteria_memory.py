@@ -7,6 +7,7 @@ from sample_runs import event, run_data, samples
 
 from pytest_resilience.memory.records import Culprit, Observer, OwnSlope, Reading, Sample
 from pytest_resilience.report.model import build
+from pytest_resilience.settings import Settings
 from pytest_resilience.soak.criteria import judge
 from pytest_resilience.soak.memory_evidence import leaks
 from pytest_resilience.store.records import Record, Verdict
@@ -132,3 +133,18 @@ def test_checkpoints_are_told_and_are_no_overhead() -> None:
         "CPU time in 1m40s: sampler 400ms, conductor 100ms: "
         "the tests waited 9.5s for checkpoints, which collect garbage"
     )
+
+
+def test_a_known_leak_meets_the_criterion_and_is_still_told() -> None:
+    """By the settings with which the run was begun; so the record can be judged again."""
+    culprit = Culprit("blocks", "type", "dict", 900.0, "objects", "shop.cache._quotes")
+    data = run_data(*growing_blocks(), culprit, without=(Sample,))
+    accepting = Settings(known_leaks=("shop.cache.*",)).to_json()
+    known = replace(data, run=replace(data.run, settings=accepting))
+    assert verdict(data, "memory_leak_detected").verdict == "unmet"
+    found = verdict(known, "memory_leak_detected")
+    assert (found.verdict, found.observed) == ("met", 0.0)
+    assert found.detail.startswith(
+        "clean but for what is known: leak: 1.9 KiB/iteration (65.9 MiB/h) of dict, "
+    )
+    assert leaks(known) == []

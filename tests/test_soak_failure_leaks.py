@@ -11,6 +11,7 @@ from sample_runs import event, run_data, samples
 
 from pytest_resilience.chaos.records import ChaosEvent, EventMetrics
 from pytest_resilience.memory.records import Culprit, Sample
+from pytest_resilience.settings import Settings
 from pytest_resilience.soak.criteria import judge
 from pytest_resilience.soak.failure_leaks import failure_leaks
 from pytest_resilience.soak.memory_evidence import leaks
@@ -101,6 +102,16 @@ def test_what_does_not_last_is_none(why: str, rises: Rises, end: int) -> None:
 def test_faults_of_the_host_are_nobodys_calls() -> None:
     """They take descriptors by design."""
     assert failure_leaks(run(STEADY, BEFORE + 178, service="host", seam="host")) == []
+
+
+@pytest.mark.parametrize("name", ["file /srv/prices.csv", "failures of odds_provider"])
+def test_what_is_known_is_accepted(name: str) -> None:
+    """By the name that the report gives it: of what is open, or of the failures where nobody knows that."""
+    culprits = [Culprit("fds", "descriptor", name, 178, "descriptors")] if name.startswith("file") else []
+    data = run(STEADY, BEFORE + 178, *culprits)
+    assert leaks(data)[0].culprits == name
+    known = replace(data, run=replace(data.run, settings=Settings(known_leaks=(name,)).to_json()))
+    assert leaks(known) == []
 
 
 def test_what_leaks_all_the_time_is_told_once() -> None:

@@ -12,7 +12,7 @@ def is_known(noun: str, patterns: Iterable[str]) -> bool:
     In a pattern `*` stands for any text, and everything else for itself.
     """
     names = (noun, *noun.split(HELD_BY))
-    return any(re.fullmatch(_regex(pattern), name) for pattern in patterns for name in names)
+    return any(re.fullmatch(_regex(pattern), name, re.DOTALL) for pattern in patterns for name in names)
 
 
 def all_known(nouns: Sequence[str], patterns: Sequence[str]) -> bool:

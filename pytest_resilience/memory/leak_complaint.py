@@ -4,18 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_resilience.memory.leak_limit import COUNTS, LeakLimit
-from pytest_resilience.memory.patterns import format_small
+from pytest_resilience.memory.patterns import format_small, trait_of
 from pytest_resilience.memory.records import Culprit
 from pytest_resilience.memory.traced import Line
 from pytest_resilience.units import counted
 
 ROUNDS = 3
 MEMORY = "memory"
-NOUNS = {
-    "fds": ("descriptor", "descriptors"),
-    "threads": ("thread", "threads"),
-    "children": ("child process", "child processes"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +44,8 @@ class LeakComplaint:
             if left == limit:
                 left, limit = f"{excess.left:,.1f} B", f"{self.limit.memory or 0:,.1f} B"
             return f"leak: {left}/iteration{noun} (limit {limit}/iteration), {again}"
-        left = f"{excess.left:,.0f} {NOUNS[excess.what][excess.left != 1]}"
+        trait = trait_of(excess.what)
+        left = f"{excess.left:,.0f} {trait.one if excess.left == 1 else trait.noun}"
         noun = f": {culprits[0].noun}" if culprits else ""
         return f"leak: {left} more (limit {self.limit.count(excess.what)}), {again}{noun}"
 

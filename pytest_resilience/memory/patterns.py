@@ -24,6 +24,7 @@ class Trait:
 
     Args:
         noun: what grows, for sentences.
+        one: the same in the singular.
         unit: of the record.
         kind: of the leak that this signal stands for.
         floor: growth over a run that is noise.
@@ -32,6 +33,7 @@ class Trait:
     """
 
     noun: str
+    one: str
     unit: str
     kind: str
     floor: float
@@ -43,6 +45,7 @@ TRAITS: Mapping[str, Trait] = MappingProxyType(
     {
         "children": Trait(
             "child processes",
+            "child process",
             "processes",
             "processes",
             floor=4,
@@ -51,6 +54,7 @@ TRAITS: Mapping[str, Trait] = MappingProxyType(
         ),
         "threads": Trait(
             "threads",
+            "thread",
             "threads",
             "threads",
             floor=4,
@@ -59,6 +63,7 @@ TRAITS: Mapping[str, Trait] = MappingProxyType(
         ),
         "fds": Trait(
             "descriptors",
+            "descriptor",
             "descriptors",
             "descriptors",
             floor=4,
@@ -66,6 +71,7 @@ TRAITS: Mapping[str, Trait] = MappingProxyType(
             advice="Close files, sockets, pipes and clients; ls -l /proc/<pid>/fd shows what is open.",
         ),
         "malloc_used": Trait(
+            "malloc memory",
             "malloc memory",
             "bytes",
             "native",
@@ -75,6 +81,7 @@ TRAITS: Mapping[str, Trait] = MappingProxyType(
         ),
         "blocks": Trait(
             "Python blocks",
+            "Python block",
             "blocks",
             "Python objects",
             floor=1024,
@@ -83,6 +90,7 @@ TRAITS: Mapping[str, Trait] = MappingProxyType(
         ),
         "gc_objects": Trait(
             "containers",
+            "container",
             "objects",
             "Python objects",
             floor=512,
@@ -90,6 +98,7 @@ TRAITS: Mapping[str, Trait] = MappingProxyType(
             advice="Look for containers and instances that stay referenced; count gc.get_objects() by type.",
         ),
         "rss": Trait(
+            "resident memory",
             "resident memory",
             "bytes",
             "fragmentation",
@@ -99,6 +108,7 @@ TRAITS: Mapping[str, Trait] = MappingProxyType(
         ),
         "children_pss": Trait(
             "child processes' memory",
+            "child processes' memory",
             "bytes",
             "processes",
             floor=MIB,
@@ -107,6 +117,7 @@ TRAITS: Mapping[str, Trait] = MappingProxyType(
         ),
         "uncollectable": Trait(
             "uncollectable objects",
+            "uncollectable object",
             "objects",
             "Python objects",
             floor=16,
@@ -125,7 +136,13 @@ def trait_of(signal: str, process: str = ITSELF) -> Trait:
     if signal == "rss" and process != ITSELF:
         return replace(TRAITS["rss"], kind=OUTSIDE_KIND, advice=OUTSIDE_ADVICE)
     return TRAITS.get(signal) or Trait(
-        signal, "units", signal, floor=4, weight=0, advice=f"Look at what adds to {signal} and what removes."
+        signal,
+        signal,
+        "units",
+        signal,
+        floor=4,
+        weight=0,
+        advice=f"Look at what adds to {signal} and what removes.",
     )
 
 
@@ -180,14 +197,10 @@ def describe_rate(signal: str, per_iteration: float | None, per_hour: float, of:
         noun = f" of {of or trait.noun}"
     else:
         count = f"{per_iteration or 0:.3g}"
-        units = _singular(trait.noun) if count == "1" else trait.noun
+        units = trait.one if count == "1" else trait.noun
         hourly, each = f"{per_hour:,.0f}/h", f"{count} {units}/iteration"
         noun = ("" if per_iteration else f" {trait.noun}") + (f" of {of}" if of else "")
     return (f"{each} ({hourly})" if per_iteration else hourly) + noun
-
-
-def _singular(noun: str) -> str:
-    return noun.removesuffix("es") if noun.endswith("sses") else noun.removesuffix("s")
 
 
 def format_small(size: float) -> str:

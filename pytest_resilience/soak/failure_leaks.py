@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from pytest_resilience.chaos.records import ChaosEvent
-from pytest_resilience.memory.attribute import KINDS, LISTED
+from pytest_resilience.memory.attribute import LEAST_HANDLES as LEAST
+from pytest_resilience.memory.attribute import LISTED
 from pytest_resilience.memory.patterns import name_severity, trait_of
 from pytest_resilience.memory.records import ITSELF, Leak
 from pytest_resilience.memory.series import HOUR, Window, within
@@ -20,7 +21,6 @@ from pytest_resilience.units import counted
 
 SEAMS = ("calls", "endpoint", "process")
 FEWEST_EVENTS = 3
-LEAST = 8
 LASTING = 0.35
 """What the later half of the events leaves per hit, as a share of what the first half does."""
 
@@ -60,7 +60,7 @@ class FailureLeak:
         """The leak for people."""
         hits = sum(one.hits for one in self.steps)
         what = self.culprits.partition("\n")[0]
-        left = counted(self.left, KINDS[self.signal][0]) + (f" ({what})" if what else "")
+        left = counted(self.left, trait_of(self.signal).one) + (f" ({what})" if what else "")
         events = f"{_growing(self.steps)} of {counted(len(self.steps), 'event')}"
         return f"leak: failures of {self.service} leave {left} behind, after {hits:,} hits in {events}"
 

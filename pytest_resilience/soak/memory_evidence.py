@@ -123,7 +123,8 @@ def _left_by_failures(data: RunData, verdicts: Mapping[Source, LeakVerdict]) -> 
     return [
         one
         for one in failure_leaks(data)
-        if (one.worker, one.signal) not in known_ones and not all_known(one.culprits.splitlines(), patterns)
+        if (one.worker, one.signal) not in known_ones
+        and not all_known(one.leak.culprits.splitlines(), patterns)
     ]
 
 
