@@ -38,7 +38,7 @@ def test_what_became_garbage_is_freed_when_all_is_frozen_anew() -> None:
             gc.collect()
             assert garbage() is not None
             before = gc.get_freeze_count()
-            later = [[] for _ in range(5000)]
+            later: list[list[int]] = [[] for _ in range(5000)]
             refreeze()
             assert garbage() is None
             assert gc.get_freeze_count() > before + 4000

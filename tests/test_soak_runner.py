@@ -1,5 +1,6 @@
 """The runner alone: order, counters, checkpoints and commands."""
 
+import gc
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -13,8 +14,10 @@ from pytest_resilience.chaos.engine import Chaos
 from pytest_resilience.chaos.records import ChaosEvent, NotRun
 from pytest_resilience.chaos.scenarios import TEN
 from pytest_resilience.chaos.shares import INTENSITIES, Shares
+from pytest_resilience.collector import start_up_frozen
 from pytest_resilience.memory.records import OwnSlope
 from pytest_resilience.soak import messages
+from pytest_resilience.soak.checkpoints import SHARE_WHERE_JUDGED
 from pytest_resilience.soak.link import Loopback
 from pytest_resilience.soak.messages import Message
 from pytest_resilience.soak.outcome import Outcome
@@ -238,6 +241,31 @@ def test_costly_readings_are_rare_but_the_due_ones_are_taken() -> None:
     regular = [read for read in memory.read if not any(due <= read < due + 0.2 for due in (20.0, 70.0))]
     assert len(memory.read) - len(regular) == 2
     assert len(regular) <= 3
+
+
+def test_a_phase_that_is_judged_has_more_of_them() -> None:
+    """A twentieth of its time at most, instead of a fiftieth."""
+    loop = Loop(1000)
+    memory = loop.runner.memory = Memory(loop.clock, cost=1.0)
+    loop.send(messages.EnterPhase(PhaseName.MEMORY, 1.0, (), SHARE_WHERE_JUDGED))
+    loop.play()
+    assert len(memory.read) == pytest.approx(6, abs=1)
+
+
+def test_a_phase_begins_without_the_garbage_that_was_frozen_at_the_start() -> None:
+    """It would be freed in the middle of a phase otherwise, where it looks as if a leak had ended."""
+    counted: list[int] = []
+    loop = Loop(6, at={3: lambda: counted.append(gc.get_freeze_count())})
+    loop.runner.memory = Memory(loop.clock, cost=0.01)
+    kept: list[list[object]] = [[] for _ in range(5000)]
+    for one in kept:
+        one.append(one)
+    with start_up_frozen():
+        frozen = gc.get_freeze_count()
+        del kept, one
+        loop.send(messages.EnterPhase(PhaseName.MEMORY, 1.0))
+        loop.play()
+    assert counted[0] < frozen - 4000
 
 
 def test_a_task_pauses_the_suite_and_tells_when_it_is_over() -> None:
