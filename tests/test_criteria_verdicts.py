@@ -327,8 +327,16 @@ def test_a_test_without_a_second_measurement() -> None:
     assert grade(data, "permanent_degradation") == (
         "inconclusive",
         None,
-        "too few iterations in RECOVERY_VALIDATION of test_shop.py::test_bet",
+        "0 of the 5 iterations that are needed in BASELINE_ESTABLISHMENT and in RECOVERY_VALIDATION for "
+        "test_shop.py::test_bet. Use --soak-duration=8m20s or more",
     )
+
+
+def test_a_run_that_is_too_short_says_how_long_it_would_have_to_be() -> None:
+    """By the test that ran least: two iterations of five ask for three times the run."""
+    data = run_data(tally(BET, "RECOVERY_VALIDATION", iterations=2, skipped=0))
+    assert verdict(data, "permanent_degradation").detail.startswith("2 of the 5 iterations")
+    assert verdict(data, "permanent_degradation").detail.endswith("Use --soak-duration=5m00s or more")
 
 
 # Memory

@@ -54,10 +54,10 @@ def most_needed(services: Mapping[str, Service]) -> str:
 
 def lack_of(services: Mapping[str, Service]) -> str:
     """Say why no failure can spread, and what to declare."""
-    name = next(iter(services), "api")
+    name, needed, *_ = (*services, *("api", "database")[len(services) :])
     return (
         "no failure can spread, as no service with a seam needs another one with a seam. "
-        f'Declare it in resilience_services: Service({name!r}, calls=["…"], needs=["database"], …).'
+        f'Declare it in resilience_services: Service({name!r}, calls=["…"], needs=["{needed}"], …).'
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TypeAlias
@@ -140,11 +140,13 @@ def permanent_degradation(data: RunData) -> Evidence:
     if not before:
         return Missing(f"no test was run in {PhaseName.BASELINE}")
     pairs = [(own.get(key, before[key[0]]), one) for key, one in after.items() if key[0] in before]
-    enough = {later.test for earlier, later in pairs if not _too_few(earlier, later)}
-    lost = [test for test in before if test not in enough]
+    compared = {test: 0 for test in before}
+    for earlier, later in pairs:
+        compared[later.test] = max(compared[later.test], _comparable(earlier, later))
+    lost = {test: count for test, count in compared.items() if count < FEWEST_ITERATIONS}
     worse = {later.test: text for pair in pairs if (text := _degraded(*pair)) and (later := pair[1])}
     if lost and not worse:
-        return Missing(f"too few iterations in {PhaseName.RECOVERY} of {_listed(lost)}")
+        return Missing(_too_short(lost, data.run.duration_seconds))
     fact = f"{len(worse)} of {len(before)} tests are worse after chaos than before"
     return known(bool(worse), fact, _listed(worse.values()))
 
@@ -153,9 +155,17 @@ def _tallies(data: RunData, phase: str) -> list[Tally]:
     return [one for one in data.tallies if one.phase == phase and one.iterations > one.skipped]
 
 
-def _too_few(before: Tally, after: Tally) -> bool:
-    """Tell whether chance decides how two medians compare."""
-    return min(before.iterations, after.iterations) < FEWEST_ITERATIONS
+def _comparable(before: Tally, after: Tally) -> int:
+    """Return how many iterations can be compared: of fewer than FEWEST_ITERATIONS chance decides."""
+    return min(before.iterations, after.iterations)
+
+
+def _too_short(lost: Mapping[str, int], seconds: float) -> str:
+    """Say which tests ran too seldom, and how long a run would have to be."""
+    fewest = min(lost.values())
+    longer = format_duration(math.ceil(FEWEST_ITERATIONS / max(1, fewest)) * seconds)
+    few = f"{fewest} of the {FEWEST_ITERATIONS} iterations that are needed in {PhaseName.BASELINE} and in"
+    return f"{few} {PhaseName.RECOVERY} for {_listed(lost)}. Use --soak-duration={longer} or more"
 
 
 def _degraded(before: Tally, after: Tally) -> str:
@@ -163,7 +173,7 @@ def _degraded(before: Tally, after: Tally) -> str:
     if rates[1] < rates[0]:
         return f"{after.test} passes {rates[1]:.1%}{place(after.worker)}, before {rates[0]:.1%}"
     limit = longest_median(before.median, before.p95)
-    if after.median > limit and not _too_few(before, after):
+    if after.median > limit and _comparable(before, after) >= FEWEST_ITERATIONS:
         took = f"{format_duration(after.median)}, before {format_duration(before.median)}"
         return f"{after.test} takes {took}{place(after.worker)} (limit {format_duration(limit)})"
     return ""
