@@ -332,9 +332,7 @@ def test_a_cascade_needs_two_services_with_seams() -> None:
         "another one with a seam. Declare it in resilience_services: "
         'Service(\'odds_provider\', calls=["…"], needs=["database"], …).'
     )
-    with pytest.raises(
-        ScenarioError, match=r"Service\('odds_provider', calls=\[…?\"…\"\], needs=\[\"cache\"\]"
-    ):
+    with pytest.raises(ScenarioError, match=r'needs=."cache"'):
         Chaos([FULL, Service("cache")], seed=1).inject("cascading_failure")
 
 

@@ -327,8 +327,10 @@ def test_a_test_without_a_second_measurement() -> None:
     assert grade(data, "permanent_degradation") == (
         "inconclusive",
         None,
-        "0 of the 5 iterations that are needed in BASELINE_ESTABLISHMENT and in RECOVERY_VALIDATION for "
-        "test_shop.py::test_bet. Use --soak-duration=8m20s or more",
+        (
+            "0 of the 5 iterations that are needed in BASELINE_ESTABLISHMENT and in RECOVERY_VALIDATION for "
+            "test_shop.py::test_bet. Use --soak-duration=8m20s or more"
+        ),
     )
 
 

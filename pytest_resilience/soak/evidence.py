@@ -140,7 +140,7 @@ def permanent_degradation(data: RunData) -> Evidence:
     if not before:
         return Missing(f"no test was run in {PhaseName.BASELINE}")
     pairs = [(own.get(key, before[key[0]]), one) for key, one in after.items() if key[0] in before]
-    compared = {test: 0 for test in before}
+    compared = dict.fromkeys(before, 0)
     for earlier, later in pairs:
         compared[later.test] = max(compared[later.test], _comparable(earlier, later))
     lost = {test: count for test, count in compared.items() if count < FEWEST_ITERATIONS}
