@@ -9,9 +9,11 @@ from plugin_soaks import Finished, Project, run
 
 from pytest_resilience.clock import ManualClock
 from pytest_resilience.memory.attribute import Attribution, Views
+from pytest_resilience.memory.census import Census
 from pytest_resilience.memory.processes import WatchedProcess
-from pytest_resilience.memory.records import ATTRIBUTION, ITSELF, Culprit, Leak, Observer, OwnSlope
+from pytest_resilience.memory.records import ATTRIBUTION, ITSELF, Culprit, Leak, Observer, OwnSlope, Tracing
 from pytest_resilience.memory.suspicion import Suspect
+from pytest_resilience.memory.traced import Line
 from pytest_resilience.soak.attributing import Attributing, Surroundings
 from pytest_resilience.soak.checkpoints import Checkpoints
 
@@ -54,7 +56,7 @@ class Stage:
         self.clock = ManualClock()
         self.looks: list[float] = []
         self.look_seconds = 0.0
-        self.kept: list[Culprit | Observer] = []
+        self.kept: list[Culprit | Observer | Tracing] = []
         self.complaints: list[str] = []
         self.checkpoints = Checkpoints()
         own = Attribution(Views(handles={"fds": self.list_descriptors}), clock=self.clock.now)
@@ -213,6 +215,44 @@ def test_calibration_is_left_to_the_sampler() -> None:
     ran: list[int] = []
     assert Stage().attributing.calibrate(lambda: ran.append(1))[0].signal == "blocks"
     assert ran == [1]
+
+
+class Tracer:
+    """Allocations that are traced when they are asked for."""
+
+    running = False
+
+    def start(self) -> bool:
+        self.running = True
+        return True
+
+    def stop(self) -> tuple[Line, ...]:
+        self.running = False
+        return ()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "suspected_at", "expected"),
+    [("leak", 1.0, 1), ("inconclusive", 1.0, 0), ("leak", 50.0, 0)],
+)
+def test_lines_are_traced_once_a_signal_trips_and_the_record_has_the_time(
+    verdict: str, suspected_at: float, expected: int
+) -> None:
+    """Not for what may be a cycle, and not so late that growth could not be judged any more."""
+    stage = Stage()
+    views = Views(census=Census, objects=list, heap_bytes=lambda: 0, thaw=lambda: None, handles={})
+    own = Attribution(views, clock=stage.clock.now, allocations=Tracer())  # type: ignore[arg-type]
+    around = Surroundings(stage.kept.append, stage.complaints.append, stage.clock.now)
+    stage.attributing = Attributing(Readings(), (), around, stage.checkpoints, duration=60.0, own=own)
+    stage.clock.advance(suspected_at)
+    stage.suspect(signal="blocks", verdict=verdict)
+    for _ in range(8):
+        stage.attributing.checkpoint()
+        stage.clock.advance(1.0)
+    stage.attributing.close()
+    tracings = [one for one in stage.kept if isinstance(one, Tracing)]
+    assert len(tracings) == expected
+    assert all(one.ended - one.began == 2.0 for one in tracings)
 
 
 SERVER = """

@@ -120,7 +120,7 @@ class Attribution:
         allocations: Allocations | None = None,
         most_seconds: float = MOST_SECONDS,
     ) -> None:
-        self._allocations, self._traced_looks = allocations, 0
+        self._allocations, self._traced_looks, self._traces = allocations, 0, False
         self._lines: tuple[Line, ...] = ()
         self.seconds = self._last_seconds = 0.0
         self.culprits: tuple[Culprit, ...] = ()
@@ -140,10 +140,16 @@ class Attribution:
         named = (self._handles(signal, both) for signal, both in pairs if not self._named.get(signal))
         return tuple(one for some in named for one in some if one.grew >= LEAST_HANDLES)
 
-    def suspect(self, signal: str) -> None:
-        """Look for the culprits of a signal from the next checkpoint on."""
+    def suspect(self, signal: str, *, trips: bool = True) -> None:
+        """Look for the culprits of a signal from the next checkpoint on; trace lines only once it trips."""
+        self._traces = self._traces or trips
         if signal not in self._signals:
             self._signals = (*self._signals, signal)
+
+    @property
+    def tracing(self) -> bool:
+        """Tell whether allocations are traced now."""
+        return self._allocations is not None and self._allocations.running
 
     def close(self) -> None:
         """Stop what still traces, and let go of all but the culprits."""
@@ -220,7 +226,7 @@ class Attribution:
             self._traced_looks += 1
             if self._traced_looks == TRACED_LOOKS:
                 self._lines = self._allocations.stop()
-        elif not (known or self._traced_looks or self._heap.stride > TRACED_STRIDE):
+        elif self._traces and not (known or self._traced_looks or self._heap.stride > TRACED_STRIDE):
             self._allocations.start()
 
     def _name(self, signal: str) -> list[Culprit]:

@@ -94,6 +94,16 @@ class Observer:
 
 
 @dataclass(frozen=True, slots=True)
+class Tracing:
+    """While allocations were traced, between two times: what memory does meanwhile is the tracer's."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("began", "worker")
+    began: float
+    ended: float
+    worker: str = MAIN
+
+
+@dataclass(frozen=True, slots=True)
 class Culprit:
     """Who holds what a leaking signal counts: found by attribution after the signal tripped.
 

@@ -9,13 +9,16 @@ from pytest_resilience.memory.attribute import Attribution, Views
 from pytest_resilience.memory.handles import child_processes, open_descriptors, threads_of
 from pytest_resilience.memory.leak_limit import COUNTS
 from pytest_resilience.memory.processes import WatchedProcess
-from pytest_resilience.memory.records import ATTRIBUTION, ITSELF, Culprit, Observer, OwnSlope
+from pytest_resilience.memory.records import ATTRIBUTION, ITSELF, Culprit, Observer, OwnSlope, Tracing
 from pytest_resilience.memory.suspicion import Suspect
 from pytest_resilience.soak.calibration import Memory
 from pytest_resilience.soak.checkpoints import Checkpoints
 
 SPACING_SHARE = 1 / 60
 FIRST_LOOK_SECONDS = 0.2
+LATEST_TRACING = 0.7
+"""Of the run: what is suspect only then is not traced, so that growth can be judged at the end."""
+
 ROOMY = 1.5
 """A look may take longer than any before, by so much."""
 
@@ -25,13 +28,13 @@ class Surroundings:
     """What the search for culprits tells, and to whom.
 
     Args:
-        keep: takes the culprits, and what looking has cost so far.
+        keep: takes the culprits, what looking has cost so far, and when allocations were traced.
         complain: is told once if looking fails; the soak goes on without it.
         now: the run's time in seconds.
         held: keeps the sampler from taking the looks themselves for what the tests do.
     """
 
-    keep: Callable[[Culprit | Observer], None]
+    keep: Callable[[Culprit | Observer | Tracing], None]
     complain: Callable[[str], None]
     now: Callable[[], float]
     held: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -70,6 +73,7 @@ class Attributing:
             **{one.name: Attribution(Views(census=None, handles=_handles_of(one))) for one in processes},
         }
         self._kept: dict[str, tuple[Culprit, ...]] = {}
+        self._traced_since = 0.0
         self._first: Mapping[str, Mapping[str, int]] | None = None
 
     def suspect(self, found: Suspect) -> None:
@@ -78,9 +82,10 @@ class Attributing:
         What is open and running is listed anyway: that is cheap, and its signals may trip later.
         """
         attribution = self._attributions.get(found.leak.process)
+        may_trace = found.trips and self._around.now() < LATEST_TRACING * self._duration
         if attribution is not None:
             for signal in (found.leak.signal, *COUNTS):
-                attribution.suspect(signal)
+                attribution.suspect(signal, trips=may_trace)
             self._due.pop(found.leak.process, None)
             self._checkpoints.ask(self._around.now())
 
@@ -119,7 +124,9 @@ class Attributing:
                     self._around.keep(replace(culprit, at=self._around.now()))
             self._first = {}
         for attribution in self._attributions.values():
+            was_tracing = attribution.tracing
             attribution.close()
+            self._note_tracing(was_tracing, attribution.tracing)
 
     def calibrate(self, run_empty: Callable[[], None]) -> Sequence[OwnSlope]:
         """Let the sampler measure what an empty iteration leaves."""
@@ -137,7 +144,9 @@ class Attributing:
             self._around.complain(f"who holds what leaks cannot be told: {type(error).__name__}: {error}")
 
     def _look(self, process: str, attribution: Attribution) -> None:
+        was_tracing = attribution.tracing
         culprits, kept = attribution.look(), self._kept.get(process, ())
+        self._note_tracing(was_tracing, attribution.tracing)
         self._due[process] = self._around.now() + self._gap(attribution)
         if culprits != kept:
             self._kept[process] = culprits
@@ -145,6 +154,14 @@ class Attributing:
                 self._around.keep(replace(culprit, process=process, at=self._around.now()))
         seconds = sum(one.seconds for one in self._attributions.values())
         self._around.keep(Observer(ATTRIBUTION, self._around.now(), seconds))
+
+    def _note_tracing(self, before: bool, after: bool) -> None:
+        """Tell from when to when allocations were traced."""
+        now = self._around.now()
+        if after and not before:
+            self._traced_since = now
+        elif before and not after:
+            self._around.keep(Tracing(self._traced_since, now))
 
 
 def acquitted(before: Iterable[Culprit], now: Iterable[Culprit]) -> Iterator[Culprit]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, Seam
 from pytest_resilience.clock import Clock
-from pytest_resilience.memory.records import Culprit, Observer, OwnSlope, Reading, Sample
+from pytest_resilience.memory.records import Culprit, Observer, OwnSlope, Reading, Sample, Tracing
 from pytest_resilience.soak import messages
 from pytest_resilience.soak.crew_faults import CrewFaults
 from pytest_resilience.soak.crew_sums import (
@@ -29,7 +29,7 @@ from pytest_resilience.store.records import Failure, Hang, Note, Tally
 from pytest_resilience.units import format_duration
 
 REFUSALS = (messages.USAGE, messages.DECLARATION, messages.COLLECTION)
-OWNED = (Tally, Failure, Hang, Sample, Reading, OwnSlope, Culprit, EventMetrics, Observer)
+OWNED = (Tally, Failure, Hang, Sample, Reading, OwnSlope, Tracing, Culprit, EventMetrics, Observer)
 """Records that must not be mixed with those of other workers."""
 
 EARLIER = ""

@@ -2,10 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from math import inf
-from typing import TypeAlias
 
-from pytest_resilience.chaos.records import ChaosEvent
 from pytest_resilience.memory.detect import LeakVerdict, judge
 from pytest_resilience.memory.growth import Growth, measure
 from pytest_resilience.memory.known_leaks import all_known
@@ -15,37 +12,9 @@ from pytest_resilience.soak.evidence import Evidence, Finding, Missing, heading,
 from pytest_resilience.soak.failure_leaks import FailureLeak, failure_leaks
 from pytest_resilience.soak.stored_settings import stored_settings
 from pytest_resilience.soak.stretches import memory_stretch
+from pytest_resilience.soak.undistorted import Source, samples_of
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import format_bytes, format_duration
-from pytest_resilience.workers import MAIN
-
-PRESSURE = "memory_pressure"
-"""While it takes the machine's memory, what processes have of it says nothing about them."""
-
-Source: TypeAlias = tuple[str, str]
-"""The worker that sampled, and the process that it watched; its own is ITSELF."""
-
-
-def _samples(data: RunData, attempt: int) -> dict[Source, list[Sample]]:
-    """Return the samples of each process of an attempt by itself, but for those under memory pressure."""
-    others = {one.name for one in data.workers if one.attempt != attempt}
-    if len(data.attempts) > 1 and any(one.attempt == attempt for one in data.workers):
-        others.add(MAIN)
-    by_source: dict[Source, list[Sample]] = {}
-    for sample in data.samples:
-        if sample.worker not in others:
-            by_source.setdefault((sample.worker, sample.process), []).append(sample)
-    pressed = [event for event in data.events if event.scenario == PRESSURE]
-    return {source: _calm(samples, pressed) for source, samples in by_source.items()} or {(MAIN, ITSELF): []}
-
-
-def _calm(samples: list[Sample], pressed: Sequence[ChaosEvent]) -> list[Sample]:
-    def is_pressed(at: float) -> bool:
-        return any(
-            one.armed_at <= at <= (inf if one.removed_at is None else one.removed_at) for one in pressed
-        )
-
-    return [sample for sample in samples if not is_pressed(sample.at)] if pressed else samples
 
 
 def growths(data: RunData) -> dict[str, Growth]:
@@ -56,7 +25,7 @@ def growths(data: RunData) -> dict[str, Growth]:
     stretch = memory_stretch(data)
     return {
         worker: measure(samples, stretch.baseline, stretch.memory)
-        for (worker, process), samples in _samples(data, stretch.attempt).items()
+        for (worker, process), samples in samples_of(data, stretch.attempt).items()
         if process == ITSELF
     }
 
@@ -67,14 +36,14 @@ def leak_verdicts(data: RunData) -> dict[Source, LeakVerdict]:
     The smallest leaks that would have been found are left out: they take time, see `complete_verdict`.
     """
     stretch = memory_stretch(data)
-    samples = _samples(data, stretch.attempt)
+    samples = samples_of(data, stretch.attempt)
     return {source: _judge(data, source, rows, stretch.memory, False) for source, rows in samples.items()}
 
 
 def complete_verdict(data: RunData, source: Source) -> LeakVerdict:
     """Return the verdict on one process with the smallest leaks that would have been found."""
     stretch = memory_stretch(data)
-    return _judge(data, source, _samples(data, stretch.attempt)[source], stretch.memory, True)
+    return _judge(data, source, samples_of(data, stretch.attempt)[source], stretch.memory, True)
 
 
 def _judge(

@@ -9,7 +9,7 @@ from typing import ClassVar, TypeAlias
 
 from pytest_resilience.breakers.records import BreakerResult, Cascade, HazardResult, Transition
 from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Seam
-from pytest_resilience.memory.records import Culprit, Leak, Observer, OwnSlope, Reading, Sample
+from pytest_resilience.memory.records import Culprit, Leak, Observer, OwnSlope, Reading, Sample, Tracing
 from pytest_resilience.workers import MAIN
 
 
@@ -205,6 +205,7 @@ Record: TypeAlias = (
     | Reading
     | OwnSlope
     | Observer
+    | Tracing
     | Culprit
     | Leak
 )

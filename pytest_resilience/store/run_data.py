@@ -7,7 +7,7 @@ from typing import TypeVar
 from pytest_resilience.breakers.records import BreakerResult, Cascade, HazardResult, Transition
 from pytest_resilience.chaos.records import ChaosEvent, EventMetrics, NotRun, Seam
 from pytest_resilience.errors import StoreError
-from pytest_resilience.memory.records import Culprit, Leak, Observer, OwnSlope, Reading, Sample
+from pytest_resilience.memory.records import Culprit, Leak, Observer, OwnSlope, Reading, Sample, Tracing
 from pytest_resilience.store.records import (
     Attempt,
     Failure,
@@ -49,6 +49,7 @@ class RunData:
     readings: tuple[Reading, ...] = ()
     own_slopes: tuple[OwnSlope, ...] = ()
     observers: tuple[Observer, ...] = ()
+    tracings: tuple[Tracing, ...] = ()
     culprits: tuple[Culprit, ...] = ()
     leaks: tuple[Leak, ...] = ()
     hangs: tuple[Hang, ...] = ()
@@ -109,6 +110,7 @@ def gather(records: Iterable[Record]) -> RunData:
         readings=_of(Reading, everything),
         own_slopes=_of(OwnSlope, everything),
         observers=_of(Observer, everything),
+        tracings=_of(Tracing, everything),
         culprits=tuple(one for one in _of(Culprit, everything) if one.name),
         leaks=_of(Leak, everything),
         hangs=_of(Hang, everything),
