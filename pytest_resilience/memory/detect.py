@@ -88,7 +88,7 @@ def judge(
     """
     samples = _last_incarnation(samples)
     series = {**read_series(samples, own_slope or {}, window), **read_gauges(readings, window)}
-    findings = {name: _find(one, thresholds) for name, one in series.items()}
+    findings = {name: find(one, thresholds) for name, one in series.items()}
     if not findings.keys() & {*HEAP, "rss"}:
         count = len(within(samples, window))
         return LeakVerdict("inconclusive", too_few_line(count), samples=count)
@@ -113,7 +113,7 @@ def _last_incarnation(samples: Sequence[Sample]) -> Sequence[Sample]:
     return [one for one in samples if one.pid == samples[-1].pid]
 
 
-def _find(series: Series, thresholds: Thresholds) -> tuple[Series, Finding]:
+def find(series: Series, thresholds: Thresholds) -> tuple[Series, Finding]:
     """Ask for the vote on what garbage collection leaves, then on all readings.
 
     Over the iterations, and over the time where their pace hides steady growth.
@@ -181,13 +181,13 @@ def _smallest(findings: Findings, thresholds: Thresholds) -> Rate:
     if len(heap) < len(HEAP) and "rss" in findings:
         heap.append("rss")  # a leak in what was read too seldom would show there only
     sizes = [findings[name] for name in heap]
-    floors = [(_floor(*size, thresholds), size[0].trait.weight) for size in sizes]
+    floors = [(smallest_found(*size, thresholds), size[0].trait.weight) for size in sizes]
     each = [rate * weight for (rate, _), weight in floors if rate is not None]
     hourly = [rate * weight for (_, rate), weight in floors if rate is not None]
     return max(each, default=None), max(hourly, default=None)
 
 
-def _floor(series: Series, finding: Finding, thresholds: Thresholds) -> Rate:
+def smallest_found(series: Series, finding: Finding, thresholds: Thresholds) -> Rate:
     """Return the smallest leak of a signal that would have been found, in its own unit.
 
     In what garbage collection leaves, or in all readings.
@@ -203,7 +203,7 @@ def _floor(series: Series, finding: Finding, thresholds: Thresholds) -> Rate:
 
 def _complete(leak: Leak, findings: Findings, thresholds: Thresholds) -> Leak:
     """Add to a leak the smallest one of its signal that would have been found."""
-    each, hourly = _floor(*findings[leak.signal], thresholds)
+    each, hourly = smallest_found(*findings[leak.signal], thresholds)
     return replace(leak, floor_per_iteration=each, floor_per_hour=hourly)
 
 

@@ -10,21 +10,19 @@ Run: python tests/proofs/prove_floors.py [FOLDER-OF-RECORDS ...] [--runs 60]
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
 from random import Random
 
-from pytest_resilience.memory.floor import level, smallest_slope
+from pytest_resilience.memory.detect import find, smallest_found
 from pytest_resilience.memory.records import ITSELF
 from pytest_resilience.memory.series import Series, read_series
-from pytest_resilience.memory.trend import Point
-from pytest_resilience.memory.vote import DEFAULTS, decide
+from pytest_resilience.memory.vote import DEFAULTS
 from pytest_resilience.soak.stretches import memory_stretch
 from pytest_resilience.store.reader import read
 from pytest_resilience.units import KIB, MIB
 
-FLOOR = 128 * KIB
 READINGS = 480
 PROMISED = 0.95
 SIGNALS = ("malloc_used", "blocks")
@@ -97,27 +95,23 @@ class Tally:
         return f"| {name} | {runs} | {self.tried:,} | {share} | {self.silent} |"
 
 
-def simulated(noise: Noise, seed: int) -> list[Point]:
+def simulated(noise: Noise, seed: int) -> Series:
     """Return a run of readings over 40 iterations each."""
     heights = noise(Random(seed))
-    return [(40.0 * index, 10 * MIB + next(heights)) for index in range(READINGS)]
+    points = [(40.0 * index, 10 * MIB + next(heights)) for index in range(READINGS)]
+    return Series(SIGNALS[0], points, [x for x, _ in points], iterates=True)
 
 
-def claimed(run: Sequence[Point], floor: float) -> float | None:
-    """Return the smallest leak that would have been found in a run, as the detector does."""
-    return smallest_slope(level(run, decide(run, floor).evidence.points), floor, DEFAULTS)
-
-
-def tally(runs: Sequence[Sequence[Point]], floor: float) -> Tally:
+def tally(runs: Sequence[Series]) -> Tally:
     """Lay the leak that one run claims over each of the others."""
     done = Tally()
-    claims = [claimed(run, floor) for run in runs]
+    claims = [smallest_found(*find(run, DEFAULTS), DEFAULTS)[0] for run in runs]
     done.silent = claims.count(None)
     for claim, run in ((claims[one], runs[other]) for one, other in permutations(range(len(runs)), 2)):
         if claim is not None:
             done.tried += 1
-            leaking = [(x, y + claim * x) for x, y in run]
-            done.found += decide(leaking, floor).outcome == "leak"
+            leaking = replace(run, points=[(x, y + claim * x) for x, y in run.points])
+            done.found += find(leaking, DEFAULTS)[1].outcome == "leak"
     return done
 
 
@@ -132,23 +126,22 @@ def recorded(folder: Path) -> list[Mapping[str, Series]]:
     return found
 
 
-def over_the_run(series: Series) -> list[Point]:
+def over_the_run(series: Series) -> Series:
     """Return the points over the share of the run: one had time for more iterations than another."""
     start, end = series.points[0][0], series.points[-1][0]
-    return [((x - start) / (end - start), y) for x, y in series.points]
+    return replace(series, points=[((x - start) / (end - start), y) for x, y in series.points])
 
 
 def rows(folders: Sequence[Path], count: int) -> Iterator[tuple[str, int, Tally]]:
     """Yield what to call a kind of noise, how many runs had it, and how the claims held."""
     for noise in NOISES:
         runs = [simulated(noise, seed) for seed in range(count)]
-        yield f"simulated: {noise.__name__.replace('_', ' ')}", count, tally(runs, FLOOR)
+        yield f"simulated: {noise.__name__.replace('_', ' ')}", count, tally(runs)
     for folder in folders:
         series = recorded(folder)
         for signal in SIGNALS:
-            of_signal = [one[signal] for one in series if signal in one]
-            floor = max((one.floor for one in of_signal), default=0.0)
-            yield f"{folder.name}: {signal}", len(of_signal), tally(list(map(over_the_run, of_signal)), floor)
+            of_signal = [over_the_run(one[signal]) for one in series if signal in one]
+            yield f"{folder.name}: {signal}", len(of_signal), tally(of_signal)
 
 
 def main() -> int:
