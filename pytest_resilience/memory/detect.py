@@ -16,6 +16,7 @@ from pytest_resilience.memory.records import Culprit, Leak, Reading, Sample
 from pytest_resilience.memory.series import HEAP, Series, Window, read_gauges, read_series, within
 from pytest_resilience.memory.trend import theil_sen
 from pytest_resilience.memory.verdict_lines import (
+    UNNAMED,
     Rate,
     advice_on,
     clean_line,
@@ -169,7 +170,8 @@ def _concerns(culprit: Culprit, signal: str) -> bool:
 
 def _named(leak: Leak, culprits: Sequence[Culprit]) -> Leak:
     nouns = "\n".join(one.noun for one in culprits)
-    return replace(leak, culprits=nouns, recommendation=advice_on(culprits, leak.recommendation))
+    otherwise = f"{leak.recommendation} {UNNAMED}" if leak.signal in HEAP else leak.recommendation
+    return replace(leak, culprits=nouns, recommendation=advice_on(culprits, otherwise))
 
 
 # What the run could have seen

@@ -37,6 +37,7 @@ ADVICE: Mapping[str, str] = MappingProxyType(
         "line": "Look at what should free the {0.name}.",
     }
 )
+UNNAMED = "Nobody was found who holds it: soak longer; the extra memray names the line that allocates it."
 HELD = "Look at {0.held_by}: give it a limit, or let go of what nobody needs any more."
 
 

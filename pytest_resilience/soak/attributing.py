@@ -123,10 +123,9 @@ class Attributing:
                 for culprit in attribution.added_since(self._first):
                     self._around.keep(replace(culprit, at=self._around.now()))
             self._first = {}
-        for attribution in self._attributions.values():
-            was_tracing = attribution.tracing
-            attribution.close()
-            self._note_tracing(was_tracing, attribution.tracing)
+        for process in tuple(self._attributions):
+            with self._guarded(process) as attribution:
+                attribution.close()
 
     def calibrate(self, run_empty: Callable[[], None]) -> Sequence[OwnSlope]:
         """Let the sampler measure what an empty iteration leaves."""
@@ -136,17 +135,17 @@ class Attributing:
     def _guarded(self, process: str) -> Iterator[Attribution]:
         """Give up on a process if the block fails: objects of the user's may raise; the soak goes on."""
         attribution = self._attributions[process]
+        was_tracing = attribution.tracing
         try:
             yield attribution
         except Exception as error:
             attribution.close()
             self._attributions.pop(process)
             self._around.complain(f"who holds what leaks cannot be told: {type(error).__name__}: {error}")
+        self._note_tracing(was_tracing, attribution.tracing)
 
     def _look(self, process: str, attribution: Attribution) -> None:
-        was_tracing = attribution.tracing
         culprits, kept = attribution.look(), self._kept.get(process, ())
-        self._note_tracing(was_tracing, attribution.tracing)
         self._due[process] = self._around.now() + self._gap(attribution)
         if culprits != kept:
             self._kept[process] = culprits
@@ -157,11 +156,10 @@ class Attributing:
 
     def _note_tracing(self, before: bool, after: bool) -> None:
         """Tell from when to when allocations were traced."""
-        now = self._around.now()
         if after and not before:
-            self._traced_since = now
+            self._traced_since = self._around.now()
         elif before and not after:
-            self._around.keep(Tracing(self._traced_since, now))
+            self._around.keep(Tracing(self._traced_since, self._around.now()))
 
 
 def acquitted(before: Iterable[Culprit], now: Iterable[Culprit]) -> Iterator[Culprit]:
