@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_resilience.memory.detect import judge
+from pytest_resilience.memory.patterns import TRAITS
 from pytest_resilience.memory.records import Culprit, Sample
 from pytest_resilience.memory.verdict_lines import UNNAMED
 from pytest_resilience.units import KIB, MIB
@@ -259,7 +260,7 @@ def test_teeth_whose_lows_rise_less_and_less_are_no_leak() -> None:
         (
             "blocks",
             Culprit("blocks", "type", "shop.Quote", 9, "objects"),
-            f"Look for caches without a limit, lists and dicts that only grow, callbacks that stay. {UNNAMED}",
+            f"{TRAITS['blocks'].advice} {UNNAMED}",
         ),
         (
             "fds",
