@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_resilience.collector import start_up_frozen
-from pytest_resilience.memory.attribute import Attribution, Views
+from pytest_resilience.memory.attribute import Attribution, Views, told_once
 from pytest_resilience.memory.census import (
     LEAST_LENGTH,
     Census,
@@ -81,6 +81,29 @@ def test_the_projects_own_is_named_before_a_librarys() -> None:
     named = attributed(leak)
     assert [one.held_by for one in named[:2]] == ["heap_subjects.lines", "weakref.finalize._registry"]
     assert not [one for one in named[2:] if one.held_by.startswith("weakref.finalize._registry")]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        (("dict", "shop.kept", 9), ("dict", "shop.kept[…]", 7), 1),
+        (("dict", "shop.kept['a'].lines", 9), ("list", "shop.kept", 7), 1),
+        (("dict", "shop.kept", 9), ("str", "shop.kept", 18), 1),
+        (("dict", "shop.app", 9), ("_Info", "shop.app.log", 9), 1),
+        (("dict", "shop.app", 9), ("str", "shop.app.log", 30), 2),
+        (("dict", "shop.kept", 9), ("dict", "shop.kept_too", 9), 2),
+        (("dict", "", 9), ("dict", "", 9), 1),
+        (("dict", "", 9), ("list", "", 9), 2),
+    ],
+)
+def test_what_one_holder_holds_is_told_once(
+    first: tuple[str, str, int], second: tuple[str, str, int], told: int
+) -> None:
+    """With what is in its elements; an attribute beside it is another leak unless it grew as much."""
+    culprits = [
+        Culprit("blocks", "type", name, grew, "objects", held) for name, held, grew in (first, second)
+    ]
+    assert told_once(culprits) == culprits[:told]
 
 
 def test_nobody_is_named_where_nothing_leaks() -> None:

@@ -286,17 +286,20 @@ class Attribution:
 
 
 def told_once(culprits: Iterable[Culprit]) -> list[Culprit]:
-    """Leave out who is the same as one before: also what grew as much inside of it."""
+    """Leave out what the same holder holds as one before, in it or in its elements: that is one leak."""
     told: list[Culprit] = []
     for one in culprits:
-        if not any(one.noun == other.noun or _is_inside(one, other) for other in told):
+        if not any(_is_same(one, other) for other in told):
             told.append(one)
     return told
 
 
-def _is_inside(one: Culprit, other: Culprit) -> bool:
+def _is_same(one: Culprit, other: Culprit) -> bool:
     inner, outer = sorted((one.held_by, other.held_by), key=len, reverse=True)
-    return bool(outer) and one.grew == other.grew and inner.startswith((f"{outer}[", f"{outer}."))
+    if not outer:
+        return one.noun == other.noun
+    is_attribute = inner.startswith(f"{outer}.") and one.grew == other.grew
+    return inner == outer or inner.startswith(f"{outer}[") or is_attribute
 
 
 def _likelihood(culprit: Culprit) -> int:
