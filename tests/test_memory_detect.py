@@ -330,14 +330,18 @@ def test_a_floor_is_that_of_the_better_view() -> None:
 
 
 def test_objects_are_told_in_bytes_by_their_blocks_and_what_malloc_grew() -> None:
-    """Resident memory grows by fragments too, and is asked only where malloc cannot be read."""
+    """Resident memory grows by fragments too: it is asked only where malloc is not known, and if it leaks."""
     leaking = run(
         blocks=lambda n: 100_000 + 2 * n,
         malloc_used=lambda n: MIB + 40 * n,
         rss=lambda n: FLAT_RSS + 9_000 * n,
     )
-    assert "168 B/iteration" in judge(leaking).line.replace("166 B", "168 B")
-    assert "8.8 KiB/iteration" in judge([replace(one, malloc_used=None) for one in leaking]).line
+    assert judge(leaking).line.startswith("leak: 168 B/iteration ")
+    without_malloc = [replace(one, malloc_used=None) for one in leaking]
+    assert judge(without_malloc).line.startswith("leak: 8.8 KiB/iteration ")
+    assert judge([replace(one, rss=FLAT_RSS) for one in without_malloc]).line.startswith(
+        "leak: 128 B/iteration "
+    )
 
 
 def test_who_was_suspect_and_grew_to_the_end_is_told_where_nothing_leaks() -> None:

@@ -30,7 +30,6 @@ from pytest_resilience.memory.vote import DEFAULTS, WARM_UP, Finding, Outcome, T
 EVIDENCE = ("gc_objects", "uncollectable")
 SIZES = (*HEAP, *EVIDENCE, "rss")
 EXPLAINED = 0.5
-SMALLEST_BLOCK = 16
 PACE_CHANGES = 1.3
 STRICT = Thresholds(votes=4, lasting=0.85)
 
@@ -263,25 +262,28 @@ def _record(series: Series, finding: Finding) -> Leak:
 def _in_bytes(leak: Leak, findings: Findings) -> Rate:
     """Return about what leaking objects take: their blocks, and what they have from malloc.
 
-    Where malloc cannot be read it is what they cost in resident memory, unless they still fit in what that
-    had before.
+    Where malloc was not read often enough it is what they cost in resident memory, if that keeps growing.
     """
     if leak.kind != "Python objects":
         return None, None
-    if "malloc_used" not in findings:
-        return _in_resident_memory(leak, findings)
-    beside = _record(*findings["malloc_used"])
     weight = trait_of(leak.signal).weight
     each = None if leak.per_iteration is None else weight * leak.per_iteration
-    if each is not None and beside.per_iteration is not None:
-        each += max(0.0, beside.per_iteration)
-    return each, weight * leak.per_hour + max(0.0, beside.per_hour)
+    blocks = each, weight * leak.per_hour
+    if "malloc_used" in findings:
+        return _sum(blocks, _rate(findings["malloc_used"]))
+    resident = findings.get("rss")
+    return _rate(resident) if resident and resident[1].outcome == "leak" else blocks
 
 
-def _in_resident_memory(leak: Leak, findings: Findings) -> Rate:
-    if "rss" not in findings:
-        return None, None
-    rss = _record(*findings["rss"])
-    return (
-        (rss.per_iteration, rss.per_hour) if rss.per_hour >= SMALLEST_BLOCK * leak.per_hour else (None, None)
-    )
+def _rate(found: tuple[Series, Finding]) -> Rate:
+    record = _record(*found)
+    return record.per_iteration, record.per_hour
+
+
+def _sum(one: Rate, other: Rate) -> Rate:
+    """Add what grows, per iteration and per hour; what shrinks gives nothing back."""
+    return _grown(one[0], other[0]), _grown(one[1], other[1])
+
+
+def _grown(rate: float | None, more: float | None) -> float | None:
+    return rate if rate is None or more is None else rate + max(0.0, more)
