@@ -24,6 +24,7 @@ from pytest_resilience.memory.handles import (
     open_descriptors,
     running_threads,
 )
+from pytest_resilience.memory.heap import whole_objects
 from pytest_resilience.memory.holders import (
     NOBODY,
     Holder,
@@ -61,7 +62,7 @@ class Views:
     """How attribution sees the process; each may be replaced. `census` is None where the heap is not ours."""
 
     census: Callable[[], Census] | None = take_census
-    objects: Callable[[], list[Any]] = gc.get_objects
+    objects: Callable[[], list[Any]] = whole_objects
     holder: Callable[[object, Iterable[object]], Holder] = lambda one, ignored: find_holder(
         one, ignored=ignored
     )

@@ -1,17 +1,20 @@
 """What lives on the heap, counted: objects by type, and the sizes of containers.
 
 A census is taken in small slices, so that other threads have their turn between them: counting a million
-objects takes about half a second, but never stops them for longer than listing the objects does.
+objects takes about half a second, but never stops them for longer than listing the objects does. Tuples, and
+what only they hold, are left out (see heap).
 """
 
 from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from gc import get_objects, get_referents, is_tracked
+from gc import get_referents, is_tracked
 from itertools import pairwise
 from sys import getsizeof
 from typing import Any
+
+from pytest_resilience.memory.heap import whole_objects
 
 SLICE = 20_000
 LEAST_LENGTH = 16
@@ -60,7 +63,7 @@ class PackedCensus:
         return sum(map(getsizeof, (self.types, self.ids, self.lengths)))
 
 
-def take_census(objects: Callable[[], list[Any]] = get_objects) -> Census:
+def take_census(objects: Callable[[], list[Any]] = whole_objects) -> Census:
     """Count the heap, right after gc.collect(); `objects` returns what the collector knows.
 
     Frozen objects are left out, but for containers that others refer to.
@@ -109,11 +112,12 @@ def has_plain_length(kind: type) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """By how much a type (in objects) or a container (in elements) grew in a series of censuses."""
+    """By how much a type (in objects) or a container (in elements) grew, in all and since the last look."""
 
     key: Any
     grew: int
     total: int
+    lately: int
 
 
 def growing_types(censuses: Sequence[Census]) -> list[Growth]:
@@ -158,4 +162,4 @@ def _growth(key: Any, readings: Sequence[int]) -> Growth | None:
     rises = [later - earlier for earlier, later in pairwise(known)]
     if not rises or min(rises) < 0 or 2 * sum(rise > 0 for rise in rises) <= len(rises):
         return None
-    return Growth(key, known[-1] - known[0], known[-1])
+    return Growth(key, known[-1] - known[0], known[-1], rises[-1])

@@ -14,6 +14,7 @@ from typing import Any
 
 from pytest_resilience.frames import running_frames
 from pytest_resilience.memory.edges import Edge, Root, class_name, edge_between, is_a, root_name
+from pytest_resilience.memory.heap import is_whole
 
 MOST_LEVELS = 16
 MOST_AT_ONCE = 12
@@ -146,7 +147,8 @@ class _Search:
         ids = {id(one): one for one in level}
         hidden = {id(level), id(referrers), id(ids), *self._ignored}
         hidden.update(id(one) for one in referrers if is_a(one, FrameType) and _is_own(one))
-        new = [one for one in referrers if id(one) not in hidden and id(one) not in self._found]
+        unknown = (one for one in referrers if id(one) not in hidden and id(one) not in self._found)
+        new = [one for one in unknown if is_whole(one)]
         for one in new:
             self._found[id(one)] = one
             self._below[id(one)] = _referred(one, ids)

@@ -2,9 +2,10 @@
 
 import sys
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from gc import get_referents, is_tracked
+from itertools import islice
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -39,7 +40,7 @@ def suspects(censuses: Sequence[Census], objects: list[Any]) -> list[Suspect]:
     """
     containers = {one.key: one for one in growing_containers(censuses)[:MOST_CONTAINERS]}
     types = {one.key: one for one in growing_types(censuses)[:MOST_TYPES]}
-    found, examples = _look_up(objects, containers.keys(), types.keys())
+    found, examples = _look_up(objects, containers.keys(), {kind: one.lately for kind, one in types.items()})
     everything = [
         *(_of_container(one, containers[id(one)].grew) for one in found),
         *(_of_type(kind, types[kind].grew, some) for kind, some in examples.items() if some),
@@ -48,12 +49,16 @@ def suspects(censuses: Sequence[Census], objects: list[Any]) -> list[Suspect]:
 
 
 def _look_up(
-    objects: list[Any], ids: Iterable[int], kinds: Iterable[type]
+    objects: list[Any], ids: Iterable[int], kinds: Mapping[type, int]
 ) -> tuple[list[Any], dict[type, tuple[Any, ...]]]:
-    """Return the containers of these ids, and the newest objects of these types."""
-    wanted, looked_for = set(ids), set(kinds)
+    """Return the containers of these ids, and some objects of these types, of which so many came lately.
+
+    They are from the middle of what came: the newest may be in use only now.
+    """
+    wanted, looked_for = set(ids), kinds.keys()
     found: dict[int, Any] = {}
-    newest: dict[type, deque[Any]] = {kind: deque(maxlen=NEWEST) for kind in looked_for}
+    half = {kind: max(NEWEST, came // 2) for kind, came in kinds.items()}
+    newest: dict[type, deque[Any]] = {kind: deque(maxlen=most) for kind, most in half.items()}
     for start in range(0, len(objects), SLICE):
         some = objects[start : start + SLICE]
         for one in some:
@@ -64,13 +69,13 @@ def _look_up(
         if len(found) < len(wanted):
             plain = (one for one in get_referents(*some) if type(one) is dict and not is_tracked(one))
             found.update((id(one), one) for one in plain if id(one) in wanted)
-    return list(found.values()), {kind: tuple(some) for kind, some in newest.items()}
+    return list(found.values()), {kind: tuple(islice(some, NEWEST)) for kind, some in newest.items()}
 
 
 def _of_container(container: Any, grew: int) -> Suspect:
     elements = list(_newest(container))
     kinds = Counter(map(type, elements)).most_common(1)
-    size = sum(map(size_of, elements)) / max(1, len(elements))
+    size = size_of_each(elements)
     common = next((one for one in elements if type(one) is kinds[0][0]), container)
     name = noun_of(common)
     return Suspect(name, grew, grew * (size + sys.getsizeof(0)), (container,), is_container=True)
@@ -97,18 +102,24 @@ def noun_of(one: Any) -> str:
     return f"weakref.finalize(…, {module}.{function})"
 
 
-def size_of(one: Any) -> int:
-    """Return about how many bytes an object takes with what belongs to it: shared parts count too."""
-    seen = {id(one)}
-    queue, total = deque([one]), 0
-    while queue and len(seen) <= MOST_PARTS:
-        part = queue.popleft()
-        total += _own_size(part)
-        for below in get_referents(part):
-            if id(below) not in seen and not is_a(below, SHARED):
-                seen.add(id(below))
+def size_of_each(elements: Sequence[Any]) -> float:
+    """Return about how many bytes one of the elements takes, with what belongs to it alone."""
+    parts = [_parts(one) for one in elements]
+    owners = Counter(key for some in parts for key in some)
+    own = (_own_size(part) for some in parts for key, part in some.items() if owners[key] == 1)
+    return sum(own) / max(1, len(elements))
+
+
+def _parts(one: Any) -> dict[int, Any]:
+    """Return an object and what it refers to, directly or not, by id."""
+    found = {id(one): one}
+    queue = deque([one])
+    while queue and len(found) <= MOST_PARTS:
+        for below in get_referents(queue.popleft()):
+            if id(below) not in found and not is_a(below, SHARED):
+                found[id(below)] = below
                 queue.append(below)
-    return total
+    return found
 
 
 def _own_size(part: Any) -> int:
