@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pytest_resilience.memory.attribute import Attribution
-from pytest_resilience.memory.heap import count_objects, is_whole, whole_objects
+from pytest_resilience.memory.heap import PART, count_objects, is_whole, whole_objects
 
 DEADLINE = 20.0
 
@@ -86,6 +86,7 @@ def test_a_plain_listing_would_break_them() -> None:
 def test_all_but_tuples_are_listed_once() -> None:
     """Also this test's own objects; nothing that listing needs stays among them."""
     mine, pair = {"a": [1]}, ([2], [3])
+    gc.collect()
     found = whole_objects()
     ids = [id(one) for one in found]
     assert ids.count(id(mine)) == 1
@@ -93,6 +94,15 @@ def test_all_but_tuples_are_listed_once() -> None:
     assert not any(type(one) is tuple for one in found)
     assert len(found) == len(set(ids))
     assert gc.get_referrers(found) == []
+
+
+def test_a_large_heap_is_listed_in_parts() -> None:
+    """Each object is in one of them."""
+    ballast = [[number] for number in range(2 * PART)]
+    gc.collect()
+    found = {id(one) for one in whole_objects()}
+    assert found.issuperset(map(id, ballast))
+    assert id(ballast) in found
 
 
 def test_frozen_objects_are_counted_too() -> None:
