@@ -118,8 +118,8 @@ def test_the_culprit_stands_in_the_first_line() -> None:
     data = run_data(*growing_blocks(), *culprits, without=(Sample,))
     found = verdict(data, "memory_leak_detected")
     assert found.detail.startswith(
-        "leak: 1.9 KiB/iteration (65.9 MiB/h) of dict, held by shop.cache._quotes and of list, held by "
-        "shop.audit.LOG, 30 Python blocks/iteration (1,080,000/h), "
+        "leak: 1.9 KiB/iteration (65.9 MiB/h) of dict, held by shop.cache._quotes (900 more) and of "
+        "list, held by shop.audit.LOG (90 more), 30 Python blocks/iteration (1,080,000/h), "
     )
     assert leaks(data)[0].culprits == "dict, held by shop.cache._quotes\nlist, held by shop.audit.LOG"
 

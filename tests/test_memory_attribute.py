@@ -99,11 +99,12 @@ def test_the_projects_own_is_named_before_a_librarys() -> None:
 def test_what_one_holder_holds_is_told_once(
     first: tuple[str, str, int], second: tuple[str, str, int], told: int
 ) -> None:
-    """With what is in its elements; an attribute beside it is another leak unless it grew as much."""
+    """With what is in its elements, and by the outer one; an attribute may be another leak."""
     culprits = [
         Culprit("blocks", "type", name, grew, "objects", held) for name, held, grew in (first, second)
     ]
-    assert told_once(culprits) == culprits[:told]
+    outer = min(culprits, key=lambda one: len(one.held_by))
+    assert told_once(culprits) == (culprits if told == 2 else [outer])
 
 
 def test_nobody_is_named_where_nothing_leaks() -> None:

@@ -34,6 +34,13 @@ def test_a_leak_is_known_by_what_is_held_or_its_holder(pattern: str) -> None:
     assert is_known(REGISTRY.noun, [pattern])
 
 
+def test_the_elements_of_what_is_known_are_known() -> None:
+    """However deep the search came."""
+    assert is_known("weakref.ReferenceType, held by shop.kept['a'].lines[…]", ["shop.kept"])
+    assert is_known("weakref.ReferenceType, held by shop.kept['a'].lines[…]", ["shop.kept['a'].lines"])
+    assert not is_known("dict, held by shop.kept_too['a']", ["shop.kept"])
+
+
 @pytest.mark.parametrize(
     "pattern", ["weakref", "finalize._registry", "", "weakref?finalize._registry", "shop*"]
 )
@@ -68,6 +75,13 @@ def test_who_leaks_beside_what_is_known_is_named_alone() -> None:
     assert verdict.leaks[0].culprits == CACHE.noun
     assert "shop.cache['a']._quotes" in verdict.leaks[0].recommendation
     assert judge(LEAKING, culprits=[CACHE], known=["shop.cache['a']._quotes"]).verdict == "clean"
+
+
+def test_what_is_known_is_still_told_where_others_leak() -> None:
+    """After them, with by how much it grew."""
+    line = judge(LEAKING, culprits=[REGISTRY, CACHE], known=["weakref.*"]).line
+    told = "of dict, held by shop.cache['a']._quotes (200 more) and of known: _Info, held by weakref.finalize"
+    assert told in line
 
 
 def test_another_signal_is_not_excused() -> None:

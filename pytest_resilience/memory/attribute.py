@@ -290,8 +290,11 @@ def told_once(culprits: Iterable[Culprit]) -> list[Culprit]:
     """Leave out what the same holder holds as one before, in it or in its elements: that is one leak."""
     told: list[Culprit] = []
     for one in culprits:
-        if not any(_is_same(one, other) for other in told):
+        place = next((place for place, other in enumerate(told) if _is_same(one, other)), None)
+        if place is None:
             told.append(one)
+        elif len(one.held_by) < len(told[place].held_by):
+            told[place] = one
     return told
 
 

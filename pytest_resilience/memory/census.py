@@ -7,7 +7,7 @@ what only they hold, are left out (see heap).
 
 from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from gc import get_referents, is_tracked
 from itertools import pairwise
@@ -41,26 +41,34 @@ class Census:
 
 @dataclass(frozen=True, slots=True)
 class PackedCensus:
-    """A census between two looks: in arrays, or it would be some thousand blocks more in the samples."""
+    """A census between two looks: in bytes, or it would be some thousand blocks more in the samples.
+
+    And the collector does not know bytes, so that they are nobody who grows.
+    """
 
     types: Mapping[type, int]
-    ids: "array[int]"
-    lengths: "array[int]"
+    ids: bytes
+    lengths: bytes
 
     @classmethod
     def of(cls, census: Census) -> "PackedCensus":
         """Pack a census."""
-        return cls(census.types, array("Q", census.lengths.keys()), array("Q", census.lengths.values()))
+        return cls(census.types, _packed(census.lengths.keys()), _packed(census.lengths.values()))
 
     @property
     def census(self) -> Census:
         """The census as it was."""
-        return Census(self.types, dict(zip(self.ids, self.lengths, strict=True)))
+        ids, lengths = (memoryview(packed).cast("Q") for packed in (self.ids, self.lengths))
+        return Census(self.types, dict(zip(ids, lengths, strict=True)))
 
     @property
     def bytes_held(self) -> int:
         """What keeping it takes."""
         return sum(map(getsizeof, (self.types, self.ids, self.lengths)))
+
+
+def _packed(numbers: Iterable[int]) -> bytes:
+    return array("Q", numbers).tobytes()
 
 
 def take_census(objects: Callable[[], list[Any]] = whole_objects) -> Census:

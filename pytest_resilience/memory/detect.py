@@ -31,6 +31,9 @@ EVIDENCE = ("gc_objects", "uncollectable")
 SIZES = (*HEAP, *EVIDENCE, "rss")
 EXPLAINED = 0.5
 PACE_CHANGES = 1.3
+OBJECTS_WEIGHT = 4
+"""Python objects have from malloc much of what they hold: they explain up to so many times their blocks."""
+
 STRICT = Thresholds(votes=4, lasting=0.85)
 
 Findings: TypeAlias = Mapping[str, tuple[Series, Finding]]
@@ -145,7 +148,7 @@ def _leak(
     left = [leak for leak in leaks if _of(leak, unknown) or not _of(leak, held)]
     named = tuple(_named(leak, _of(leak, unknown)) for leak in left)
     first = named[0] if named else _named(leaks[0], _of(leaks[0], held))
-    line = leak_line(first, _in_bytes(first, findings))
+    line = leak_line(first, _of(first, held), _in_bytes(first, findings), known)
     if named:
         return LeakVerdict("leak", line, named, (), count, culprits=held)
     return LeakVerdict("clean", f"clean but for what is known: {line}.", (), (), count, culprits=held)
@@ -230,7 +233,7 @@ def _unexplained(findings: Findings) -> bool:
 
 def _rank(leak: Leak) -> tuple[bool, bool, bool, float]:
     """Sort counts that do harm first, then by bytes; what other processes have after it, evidence last."""
-    weight = trait_of(leak.signal).weight
+    weight = trait_of(leak.signal).weight * (OBJECTS_WEIGHT if leak.signal == "blocks" else 1)
     is_others = leak.signal == "children_pss"
     return leak.signal in EVIDENCE, bool(weight), is_others, -leak.per_hour * (weight or 1)
 

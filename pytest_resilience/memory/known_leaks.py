@@ -9,9 +9,12 @@ from pytest_resilience.memory.records import HELD_BY
 def is_known(noun: str, patterns: Iterable[str]) -> bool:
     """Tell whether what leaks (`dict, held by shop.cache._quotes`), or either part of it, is accepted.
 
-    In a pattern `*` stands for any text, and everything else for itself.
+    In a pattern `*` stands for any text, and everything else for itself. Whoever is accepted is with its
+    elements: `shop.kept` also stands for `shop.kept[…].lines`.
     """
-    names = (noun, *noun.split(HELD_BY))
+    name, _, holder = noun.partition(HELD_BY)
+    elements = (holder[: found.start()] for found in re.finditer(r"\[", holder))
+    names = (noun, name, holder, *elements)
     return any(re.fullmatch(_regex(pattern), name, re.DOTALL) for pattern in patterns for name in names)
 
 

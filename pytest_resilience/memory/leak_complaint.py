@@ -56,7 +56,7 @@ class LeakComplaint:
     def _evidence(self) -> Iterator[str]:
         for one in self.culprits:
             where = f": {one.path}" if one.path else ""
-            yield f"  {one.grew:+,.0f} {one.unit} {one.noun}{where}"
+            yield f"  {one.grew:+,.0f} {one.unit} in the last {ROUNDS - 1} rounds: {one.noun}{where}"
         for line in self.lines:
             each = format_small(line.size / self.limit.iterations)
             yield f"  {each}/iteration allocated at {line.place}"

@@ -57,7 +57,7 @@ def _look_up(
     """
     wanted, looked_for = set(ids), kinds.keys()
     found: dict[int, Any] = {}
-    half = {kind: max(NEWEST, came // 2) for kind, came in kinds.items()}
+    half = {kind: max(1, came // 2) if came else NEWEST for kind, came in kinds.items()}
     newest: dict[type, deque[Any]] = {kind: deque(maxlen=most) for kind, most in half.items()}
     for start in range(0, len(objects), SLICE):
         some = objects[start : start + SLICE]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeAlias
 
+from pytest_resilience.memory.known_leaks import is_known
 from pytest_resilience.memory.patterns import describe_rate, format_small
 from pytest_resilience.memory.records import Culprit, Leak
 from pytest_resilience.memory.series import NEEDED, Series
@@ -16,17 +17,31 @@ Rate: TypeAlias = tuple[float | None, float | None]
 MOST_TOLD = 3
 
 
-def leak_line(leak: Leak, in_bytes: Rate) -> str:
+def leak_line(leak: Leak, culprits: Sequence[Culprit], in_bytes: Rate, known: Sequence[str]) -> str:
     """Say what leaks; `in_bytes` is about what leaking objects take, per iteration and hour, if known.
 
-    `leak: 514 B/iteration (7.2 MiB/h) of dict, held by shop.cache._quotes, …` once the culprit is known; all
-    of them, if they are several.
+    `leak: 514 B/iteration (7.2 MiB/h) of dict, held by shop.cache._quotes, …` once the culprit is known. Of
+    several each has by how much it grew, as the rate is that of all; those of `known` come last.
     """
-    culprits = " and of ".join(leak.culprits.splitlines()[:MOST_TOLD])
+    told = _told(culprits, known)
     each, hourly = in_bytes
-    counted = describe_rate(leak.signal, leak.per_iteration, leak.per_hour, "" if hourly else culprits)
-    sized = describe_rate("malloc_used", each, hourly, culprits or "memory") + ", " if hourly else ""
+    counted = describe_rate(leak.signal, leak.per_iteration, leak.per_hour, "" if hourly else told)
+    sized = describe_rate("malloc_used", each, hourly, told or "memory") + ", " if hourly else ""
     return f"leak: {sized}{counted}, {leak.pattern}, confidence {leak.confidence:.2f}"
+
+
+def _told(culprits: Sequence[Culprit], known: Sequence[str]) -> str:
+    if len(culprits) == 1:
+        return culprits[0].noun
+    accepted = [one for one in culprits if is_known(one.noun, known)]
+    others = [one for one in culprits if one not in accepted]
+    shown = [*map(_grown, others[:MOST_TOLD]), *(f"known: {_grown(one)}" for one in accepted[:MOST_TOLD])]
+    more = len(culprits) - len(shown)
+    return " and of ".join([*shown, *([f"{more} more"] if more else [])])
+
+
+def _grown(culprit: Culprit) -> str:
+    return f"{culprit.noun} ({culprit.grew:,.0f} more)"
 
 
 ADVICE: Mapping[str, str] = MappingProxyType(
@@ -73,8 +88,8 @@ def clean_line(samples: int, per_iteration: float | None, per_hour: float | None
 
 def grown_line(culprits: Iterable[Culprit]) -> str:
     """Say who was suspect and grew to the end, after a verdict that nothing leaks for certain."""
-    grown = [f"{one.noun} ({one.grew:,.0f} {one.unit} more)" for one in culprits]
-    return f" Suspect, and growing to the end: {'; '.join(grown)}." if grown else ""
+    grown = "; ".join(map(_grown, culprits))
+    return f" Suspect, and growing to the end: {grown}." if grown else ""
 
 
 def too_few_line(count: int) -> str:
