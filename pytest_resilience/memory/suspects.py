@@ -8,6 +8,7 @@ from gc import get_referents, is_tracked
 from itertools import islice
 from types import FunctionType, ModuleType
 from typing import Any
+from weakref import ReferenceType
 
 from pytest_resilience.memory.census import SLICE, Census, growing_containers, growing_types
 from pytest_resilience.memory.edges import class_name, is_a
@@ -36,10 +37,12 @@ class Suspect:
 def suspects(censuses: Sequence[Census], objects: list[Any]) -> list[Suspect]:
     """Return what grew in the censuses, the largest first; `objects` is the heap now.
 
-    Of types that the collector does not know (strings, numbers) only the containers are named.
+    Of types that the collector does not know (strings, numbers) only the containers are named, and so of weak
+    references, which others than their owners list.
     """
     containers = {one.key: one for one in growing_containers(censuses)[:MOST_CONTAINERS]}
-    types = {one.key: one for one in growing_types(censuses)[:MOST_TYPES]}
+    grown = (one for one in growing_types(censuses) if one.key is not ReferenceType)
+    types = {one.key: one for one in islice(grown, MOST_TYPES)}
     found, examples = _look_up(objects, containers.keys(), {kind: one.lately for kind, one in types.items()})
     everything = [
         *(_of_container(one, containers[id(one)].grew) for one in found),

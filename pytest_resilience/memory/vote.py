@@ -94,12 +94,14 @@ def decide(points: Sequence[Point], floor: float, thresholds: Thresholds = DEFAU
         floor: growth that is noise for this signal, in its unit.
         thresholds: what the tests ask for.
     """
-    return (
+    heights = [y for _, y in points]
+    moves = max(heights) - min(heights) >= floor
+    found = moves and (
         _leak_after_warm_up(points, floor, thresholds)
         or _teeth(points, floor, thresholds)
         or _late_onset(points, floor, thresholds)
-        or Finding("steady", _weigh(points, WARM_UP, BLOCKS, thresholds), _cut(points, WARM_UP))
     )
+    return found or Finding("steady", _weigh(points, WARM_UP, BLOCKS, thresholds), _cut(points, WARM_UP))
 
 
 def _leak_after_warm_up(points: Sequence[Point], floor: float, thresholds: Thresholds) -> Finding | None:
