@@ -284,7 +284,7 @@ class CrewStage:
 
     def left_behind(self) -> RunData:
         """What the file has of the run when its processes are killed."""
-        run = Run("t", "", self.seed, "medium", self.duration, "", "", "")
+        run = Run("t", "", self.seed, "medium", self.duration, "", "{}", "")
         progress, now = self.conductor.state.progress, self.conductor.now()
         number, began = (self.past.attempt.number, self.past.elapsed) if self.past else (1, 0.0)
         sign = Attempt(number, BEGAN, began, now, progress.rounds, progress.longest_round)
@@ -313,7 +313,7 @@ class CrewStage:
     def data(self) -> RunData:
         """What the run recorded."""
         ended = self.conductor.now()
-        run = Run("t", "", self.seed, "medium", self.duration, "", "", "", "complete", "", ended)
+        run = Run("t", "", self.seed, "medium", self.duration, "", "{}", "", "complete", "", ended)
         return gather([run, *self.records])
 
     def record(self, name: str) -> Worker:

@@ -245,7 +245,7 @@ class Stage:
 
     def left_behind(self) -> RunData:
         """What the file has of the run when its process is killed."""
-        run = Run("t", "", self.seed, "medium", self.duration, "", "", "")
+        run = Run("t", "", self.seed, "medium", self.duration, "", "{}", "")
         progress, number = self.conductor.state.progress, self.past.attempt.number if self.past else 1
         began = self.past.elapsed if self.past else 0.0
         sign = Attempt(number, BEGAN, began, self.ended, progress.rounds, progress.longest_round)
@@ -287,7 +287,7 @@ class Stage:
     @cached_property
     def data(self) -> RunData:
         """What the run recorded."""
-        run = Run("t", "", self.seed, "medium", self.duration, "", "", "", "complete", "", self.ended)
+        run = Run("t", "", self.seed, "medium", self.duration, "", "{}", "", "complete", "", self.ended)
         return gather([run, *self.marks.values(), *self.records])
 
     @property

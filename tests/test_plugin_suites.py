@@ -293,9 +293,9 @@ def test_a_broken_suite_stops_the_run_at_once(
 ) -> None:
     """Nothing can be said about the resilience of a broken suite; the run tells which test and how."""
     run = runs[name]
-    reason = f"test_shop.py::{bad} {how}: nothing can be said about the resilience of a broken suite"
     assert run.code == 1
-    assert run.report["reason"] == reason
+    assert run.report["reason"].startswith(f"test_shop.py::{bad} {how}")
+    assert run.report["reason"].endswith(": nothing can be said about the resilience of a broken suite")
     assert run.report["overall_result"] == "FAILED"
     assert run.report["seconds"] < 0.8
     assert f"the soak ended FAILED: {reason}" in run.output.splitlines()
