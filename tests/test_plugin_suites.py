@@ -298,7 +298,7 @@ def test_a_broken_suite_stops_the_run_at_once(
     assert run.report["reason"].endswith(": nothing can be said about the resilience of a broken suite")
     assert run.report["overall_result"] == "FAILED"
     assert run.report["seconds"] < 0.8
-    assert f"the soak ended FAILED: {reason}" in run.output.splitlines()
+    assert f"the soak ended FAILED: {run.report['reason']}" in run.output.splitlines()
     assert f"FAILED test_shop.py::{bad} - " in run.output
     assert "FAILED test_shop.py::test_good" not in run.output
     assert "cut" in [phase["status"] for phase in run.report["phases"]]
