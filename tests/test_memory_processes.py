@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -13,6 +14,7 @@ from pytest_resilience.clock import ManualClock
 from pytest_resilience.errors import ResilienceError
 from pytest_resilience.memory.detect import judge
 from pytest_resilience.memory.processes import OutsideSignals, WatchedProcess, watched_processes
+from pytest_resilience.memory.procfs import read_pss
 from pytest_resilience.memory.readers import OutsideReader
 from pytest_resilience.memory.records import Sample
 from pytest_resilience.memory.sampler import Sampler
@@ -200,3 +202,22 @@ def test_reading_a_process_is_cheap() -> None:
         for tick in range(100):
             reader.sample(tick / 8)
         assert time.thread_time() - began < 0.1
+
+
+ROLLUP = b"""5581a1e4d000-7ffd1b5fe000 ---p 00000000 00:00 0                    [rollup]
+Rss:                1880 kB
+Pss:                 617 kB
+"""
+
+
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [(b"Pss_Anon:  148 kB\nPss_File:  469 kB\nPss_Shmem:   4 kB\nVmFlags: rd ex\n", 152), (b"", 617)],
+)
+def test_the_share_of_files_pages_is_left_out_where_it_is_told(
+    rest: bytes, expected: int, tmp_path: Path
+) -> None:
+    """It grows when another process ends, without anything that leaks."""
+    (tmp_path / "smaps_rollup").write_bytes(ROLLUP + rest)
+    assert read_pss(tmp_path) == expected * 1024
+    assert read_pss(tmp_path / "gone") == 0

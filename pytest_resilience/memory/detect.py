@@ -126,7 +126,8 @@ def find(series: Series, thresholds: Thresholds) -> tuple[Series, Finding]:
         left = decide(collected.points, series.floor, thresholds)
         if left.outcome == "leak":
             return series, replace(left, begins=series.collected[left.begins])
-    finding = decide(series.points, series.floor, thresholds)
+    strict = series.signal == "children_pss"  # what a page counts depends on who else has it
+    finding = decide(series.points, series.floor, STRICT if strict else thresholds)
     if finding.outcome == "steady" and series.iterates and series.changes_pace(PACE_CHANGES):
         timed = series.over_time()
         found = decide(timed.points, series.floor, STRICT)

@@ -24,15 +24,24 @@ def read_statm(text: bytes) -> Sizes:
     return Sizes(int(rss) * PAGE, int(vms) * PAGE, int(shared) * PAGE)
 
 
+SHARES = (b"Pss_Anon:", b"Pss_Shmem:")
+
+
 def read_pss(folder: Path) -> int | None:
-    """Return the PSS of the process in this folder in bytes; 0 once it is gone, None if it is forbidden."""
+    """Return the PSS of the process in this folder in bytes; 0 once it is gone, None if it is forbidden.
+
+    Pages of files are left out where Linux tells them apart (since 5.9): a share of them grows as soon as
+    another process that maps the same libraries ends.
+    """
     try:
         lines = folder.joinpath("smaps_rollup").read_bytes().splitlines()
     except PermissionError:
         return None
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(b"Pss:")), 0)
+    parts = (line.split() for line in lines if line.endswith(b" kB"))
+    sizes = {name: int(size) * 1024 for name, size, _ in parts}
+    return sum(sizes[name] for name in SHARES) if sizes.keys() >= set(SHARES) else sizes.get(b"Pss:", 0)
 
 
 def descendants(pid: int, proc: Path = PROC) -> Iterator[int]:
