@@ -14,7 +14,7 @@ from pytest_resilience.memory.paced import Paced
 from pytest_resilience.memory.records import ITSELF, Leak, OwnSlope, Sample
 
 CAPACITY = 256
-SHARE = 0.0004
+SHARE = 0.0003
 """Of one core."""
 
 
