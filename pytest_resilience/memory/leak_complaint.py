@@ -44,8 +44,7 @@ class LeakComplaint:
             if left == limit:
                 left, limit = f"{excess.left:,.1f} B", f"{self.limit.memory or 0:,.1f} B"
             return f"leak: {left}/iteration{noun} (limit {limit}/iteration), {again}"
-        trait = trait_of(excess.what)
-        left = f"{excess.left:,.0f} {trait.one if excess.left == 1 else trait.noun}"
+        left = trait_of(excess.what).counted(f"{excess.left:,.0f}")
         noun = f": {culprits[0].noun}" if culprits else ""
         return f"leak: {left} more (limit {self.limit.count(excess.what)}), {again}{noun}"
 

@@ -40,6 +40,10 @@ class Trait:
     weight: float
     advice: str
 
+    def counted(self, number: str) -> str:
+        """Write a number of it: `1 descriptor`, `1,792 descriptors`."""
+        return f"{number} {self.one if number == '1' else self.noun}"
+
 
 TRAITS: Mapping[str, Trait] = MappingProxyType(
     {
@@ -197,8 +201,7 @@ def describe_rate(signal: str, per_iteration: float | None, per_hour: float, of:
         noun = f" of {of or trait.noun}"
     else:
         count = f"{per_iteration or 0:.3g}"
-        units = trait.one if count == "1" else trait.noun
-        hourly, each = f"{per_hour:,.0f}/h", f"{count} {units}/iteration"
+        hourly, each = f"{per_hour:,.0f}/h", f"{trait.counted(count)}/iteration"
         noun = ("" if per_iteration else f" {trait.noun}") + (f" of {of}" if of else "")
     return (f"{each} ({hourly})" if per_iteration else hourly) + noun
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+NOT_OF_FILES = (b"Pss_Anon:", b"Pss_Shmem:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,6 @@ def read_statm(text: bytes) -> Sizes:
     return Sizes(int(rss) * PAGE, int(vms) * PAGE, int(shared) * PAGE)
 
 
-SHARES = (b"Pss_Anon:", b"Pss_Shmem:")
-
-
 def read_pss(folder: Path) -> int | None:
     """Return the PSS of the process in this folder in bytes; 0 once it is gone, None if it is forbidden.
 
@@ -41,7 +39,9 @@ def read_pss(folder: Path) -> int | None:
         return 0
     parts = (line.split() for line in lines if line.endswith(b" kB"))
     sizes = {name: int(size) * 1024 for name, size, _ in parts}
-    return sum(sizes[name] for name in SHARES) if sizes.keys() >= set(SHARES) else sizes.get(b"Pss:", 0)
+    if sizes.keys() >= set(NOT_OF_FILES):
+        return sum(sizes[name] for name in NOT_OF_FILES)
+    return sizes.get(b"Pss:", 0)
 
 
 def descendants(pid: int, proc: Path = PROC) -> Iterator[int]:

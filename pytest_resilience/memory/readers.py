@@ -12,8 +12,10 @@ from pytest_resilience.memory.signals import Signals, Whole
 Counts: TypeAlias = Mapping[str, int | None]
 
 HEAP_SHARE, COUNT_SHARE, RARE_SHARE = 0.0003, 0.0002, 0.0001
-OUTSIDE_SHARE = 0.001
 """Of one core, that reading one signal may cost: with the thread itself they stay below half a hundredth."""
+
+OUTSIDE_SHARE = 0.001
+"""The same for the counts of a watched process and the memory of its children."""
 
 SHARES: Mapping[str, float] = MappingProxyType(
     {

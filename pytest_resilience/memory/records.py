@@ -16,11 +16,11 @@ ITSELF = ""
 CHECKPOINTS = "checkpoints"
 """The observer that spends the tests' own time, and no share of a core that they could have."""
 
-HELD_BY = ", held by "
-"""Between what leaks and who holds it."""
-
 ATTRIBUTION = "attribution"
 """Another such observer: it looks who holds what leaks, for a bounded time after a signal has tripped."""
+
+HELD_BY = ", held by "
+"""Between what leaks and who holds it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class FailureLeak:
         """The leak for people."""
         hits = sum(one.hits for one in self.steps)
         what = self.culprits.partition("\n")[0]
-        left = counted(self.left, trait_of(self.signal).one) + (f" ({what})" if what else "")
+        left = trait_of(self.signal).counted(f"{self.left:,}") + (f" ({what})" if what else "")
         events = f"{_growing(self.steps)} of {counted(len(self.steps), 'event')}"
         return f"leak: failures of {self.service} leave {left} behind, after {hits:,} hits in {events}"
 

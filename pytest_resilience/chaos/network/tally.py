@@ -6,6 +6,7 @@ from time import monotonic
 from pytest_resilience.chaos.network.connections import Connection, Occasions
 from pytest_resilience.chaos.network.knocks import INVISIBLE, INVISIBLE_BY_PATH
 from pytest_resilience.chaos.touched import Touched
+from pytest_resilience.units import counted
 
 
 @dataclass(slots=True)
@@ -25,9 +26,9 @@ class Count:
     def __str__(self) -> str:
         parts = []
         if self.turned_away:
-            parts.append(f"{_count(self.turned_away, 'attempt')} to connect")
+            parts.append(f"{counted(self.turned_away, 'attempt')} to connect")
         if self.connections or not self.turned_away:
-            parts.append(f"{_count(self.connections, 'connection')}, {_count(self.bytes, 'byte')}")
+            parts.append(f"{counted(self.connections, 'connection')}, {counted(self.bytes, 'byte')}")
         if self.note:
             parts.append(self.note)
         return ", ".join(parts)
@@ -86,11 +87,7 @@ class Tally:
 
     def _detail(self) -> str:
         """Tell of each toxic what it touched; those that touched nothing are told only if none did."""
-        touching = [count for count in self.counts if count.touched] or self.counts
         if len(self.counts) == 1:
             return str(self.counts[0])
+        touching = [count for count in self.counts if count.touched] or self.counts
         return "; ".join(f"{count.name}: {count}" for count in touching)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
