@@ -11,7 +11,7 @@ import chaos_subjects as subjects
 import pytest
 
 from pytest_resilience.chaos.call_ways import MIN_SPIKE_SECONDS
-from pytest_resilience.chaos.engine import Chaos
+from pytest_resilience.chaos.engine import Chaos, Injection
 from pytest_resilience.chaos.records import ChaosEvent, Seam
 from pytest_resilience.chaos.shares import Shares
 from pytest_resilience.chaos.triggers import every, first, nth, share, window
@@ -294,6 +294,24 @@ def test_a_sweep_removes_everything_and_says_how_much(chaos: Chaos) -> None:
     assert chaos.sweep() == 3
     assert (chaos.sweep(), chaos.active()) == (0, ())
     assert len(chaos.injections) == 2
+
+
+def test_a_sweep_waits_for_a_fault_that_ends_by_itself() -> None:
+    """It is active no more, but whoever follows the changes is still to hear of it."""
+    heard: list[str] = []
+
+    def hear(injection: Injection, change: str) -> None:
+        if change == "removed":
+            time.sleep(0.2)
+        heard.append(change)
+
+    engine = Chaos([PROVIDER], seed=1, changed=hear)
+    injection = engine.inject("valuation_exception", "odds_provider", duration=0.01, must_fire=False)
+    deadline = time.monotonic() + DEADLINE
+    while injection.active:
+        assert time.monotonic() < deadline
+    assert engine.sweep() == 0
+    assert heard == ["armed", "removed"]
 
 
 def test_a_sweep_beside_an_arming_thread_leaves_nothing() -> None:

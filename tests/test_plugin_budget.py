@@ -1,6 +1,7 @@
 """How fast and how often tests are run, what they must survive, and how a run ends early; in real runs."""
 
 from collections.abc import Mapping
+from itertools import accumulate
 
 import pytest
 from plugin_soaks import (
@@ -109,15 +110,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Finished]:
 
 
 def test_a_rate_is_kept_and_reported(runs: Mapping[str, Finished]) -> None:
-    """To a few iterations, in every phase."""
+    """In every phase; what a stall at the end of one leaves undone is done in the next, and nothing too early."""
     run = runs["rate"]
     assert run.report["status"] == "complete", run.output
-    assert run.report["iterations"] == pytest.approx(200, abs=8)
+    assert run.report["iterations"] == pytest.approx(200, abs=25), "what falls due in the start-up is left out"
     rate = run.report["rate"]
     assert rate["profile"] == "50/s"
-    assert rate["share"] == pytest.approx(1.0, abs=0.06)
-    for phase in rate["phases"]:
-        assert phase["reached"] == pytest.approx(phase["asked"], abs=5)
+    assert rate["share"] == pytest.approx(1.0, abs=0.1)
+    asked = list(accumulate(phase["asked"] for phase in rate["phases"]))
+    reached = list(accumulate(phase["reached"] for phase in rate["phases"]))
+    assert reached == [pytest.approx(sum_so_far, abs=15) for sum_so_far in asked]
+    assert all(done <= wanted + 2 for done, wanted in zip(reached, asked, strict=True))
     assert "Rate 50/s: " in run.output
 
 

@@ -73,6 +73,26 @@ def test_runners_share_the_rate() -> None:
     assert sum(len(starts(load, 60.0, 0.001, share=0.25)) for _ in range(4)) == pytest.approx(alone, abs=4)
 
 
+def test_what_fell_due_in_a_pause_is_not_caught_up_with() -> None:
+    """The next iteration starts when one is due; one that was started before its time counts."""
+    pacer = Pacer(Load(parse_rate("10/s")), share=1.0, seed=7)
+    for _ in range(5):
+        pacer.started(pacer.due)
+    pacer.resume(7.25)
+    assert pacer.due == pytest.approx(7.25)
+    pacer.started(7.25)
+    assert pacer.due == pytest.approx(7.35)
+    pacer.resume(7.3)
+    assert pacer.due == pytest.approx(7.35)
+
+
+def test_a_pause_changes_no_rests() -> None:
+    """Without a rate there is nothing that falls due."""
+    pacer = Pacer(Load(think_time=parse_think_time("1s")), share=1.0, seed=7)
+    pacer.resume(2.0)
+    assert pacer.due == 0.0
+
+
 def test_a_suite_that_is_too_slow_runs_as_fast_as_it_can() -> None:
     """Without a rest, and without a debt that grows."""
     found = starts(Load(parse_rate("20/s")), 60.0, took=0.2)

@@ -191,15 +191,18 @@ class Chaos:
     def sweep(self) -> int:
         """Remove all that is still active, also if one of them fails to go, and then raise what it raised.
 
-        Return how many injections and watches that were.
+        What is just ending by itself, at the end of its duration, is waited for. Return how many injections and
+        watches were active.
         """
-        undos: list[Callable[[], object]] = [injection.remove for injection in self.active()]
+        undos: list[Callable[[], object]] = [injection.remove for injection in self.injections]
+        active = len(self.active())
         if self._watch is not None and self._watch.active:
             undos.append(self._watch.stop)
+            active += 1
         with ExitStack() as stack:
             for undo in reversed(undos):
                 stack.callback(undo)
-        return len(undos)
+        return active
 
     def close(self) -> None:
         """Remove all that is active, and end the proxies and the helper process; call it once at the end."""

@@ -86,6 +86,11 @@ class Pacer:
         most = max(1.0, asked - self._asked(since))
         self._tokens = max(self._tokens, asked - most) + 1
 
+    def resume(self, now: float) -> None:
+        """Leave out what fell due while something else had to be done, such as the checks of breakers."""
+        if self._rate is not None:
+            self._tokens = max(self._tokens, self._asked(now))
+
     def ended(self, now: float) -> None:
         """Draw the rest that follows an iteration."""
         if self._think is not None:

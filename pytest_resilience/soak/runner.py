@@ -124,6 +124,7 @@ class Runner:
         self._link.send(self._declared())
         if self._trial:  # others may still be trying out their tests: nothing counts before the run goes on
             self._wait_for(self._entered)
+        self._resume_pace()
         while not self._stopping.is_set():
             order, upcoming = upcoming, self._rounds.next()
             self._round(order, upcoming[0])
@@ -204,6 +205,10 @@ class Runner:
             self._clock.wait(self._stopping, min(left, FLUSH_SECONDS))
             if left > FLUSH_SECONDS:
                 self._rest()
+
+    def _resume_pace(self) -> None:
+        if self._pacer:
+            self._pacer.resume(self._now())
 
     def _iterate(self, test: str, following: str) -> Outcome:
         began_in, started = self._phase, self._now()
@@ -309,6 +314,7 @@ class Runner:
         task, self._task = self._task, None
         for message in self._tasks[type(task).__name__](self._world):
             self._link.send(message)
+        self._resume_pace()
         self._link.send(messages.Finished(type(task).__name__))
 
     # What the conductor says
