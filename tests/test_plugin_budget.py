@@ -110,10 +110,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Finished]:
 
 
 def test_a_rate_is_kept_and_reported(runs: Mapping[str, Finished]) -> None:
-    """In every phase; what a stall at the end of one leaves undone is done in the next, and nothing too early."""
+    """In every phase; what a stall leaves undone in one is done in the next, and nothing too early."""
     run = runs["rate"]
     assert run.report["status"] == "complete", run.output
-    assert run.report["iterations"] == pytest.approx(200, abs=25), "what falls due in the start-up is left out"
+    assert run.report["iterations"] == pytest.approx(200, abs=25), "less what falls due in the start-up"
     rate = run.report["rate"]
     assert rate["profile"] == "50/s"
     assert rate["share"] == pytest.approx(1.0, abs=0.1)

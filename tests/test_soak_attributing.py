@@ -11,28 +11,11 @@ from pytest_resilience.clock import ManualClock
 from pytest_resilience.memory.attribute import Attribution, Views
 from pytest_resilience.memory.census import Census
 from pytest_resilience.memory.processes import WatchedProcess
-from pytest_resilience.memory.records import ATTRIBUTION, ITSELF, Culprit, Leak, Observer, OwnSlope, Tracing
+from pytest_resilience.memory.records import ATTRIBUTION, ITSELF, Culprit, Observer, OwnSlope, Tracing
 from pytest_resilience.memory.suspicion import Suspect
 from pytest_resilience.memory.traced import Line
 from pytest_resilience.soak.attributing import Attributing, Surroundings
 from pytest_resilience.soak.checkpoints import Checkpoints
-
-LEAK = Leak(
-    signal="fds",
-    verdict="leak",
-    pattern="linear",
-    kind="descriptors",
-    severity="warning",
-    unit="descriptors",
-    per_iteration=1.0,
-    per_hour=3600.0,
-    confidence=1.0,
-    samples=64,
-    baseline=1.0,
-    current=2.0,
-    projection_24h=3.0,
-    recommendation="Close them.",
-)
 
 
 class Readings:
@@ -78,7 +61,8 @@ class Stage:
         return {"file /tmp/a": len(self.looks)}
 
     def suspect(self, **changes: object) -> None:
-        self.attributing.suspect(Suspect(replace(LEAK, **changes), self.clock.now()))  # type: ignore[arg-type]
+        found = Suspect("fds", ITSELF, self.clock.now(), trips=True)
+        self.attributing.suspect(replace(found, **changes))  # type: ignore[arg-type]
 
     def pass_time(self, seconds: float, step: float = 0.25) -> None:
         until = self.clock.now() + seconds
@@ -232,11 +216,11 @@ class Tracer:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "suspected_at", "expected"),
-    [("leak", 1.0, 1), ("inconclusive", 1.0, 0), ("leak", 50.0, 0)],
+    ("trips", "suspected_at", "expected"),
+    [(True, 1.0, 1), (False, 1.0, 0), (True, 50.0, 0)],
 )
 def test_lines_are_traced_once_a_signal_trips_and_the_record_has_the_time(
-    verdict: str, suspected_at: float, expected: int
+    trips: bool, suspected_at: float, expected: int
 ) -> None:
     """Not for what may be a cycle, and not so late that growth could not be judged any more."""
     stage = Stage()
@@ -245,7 +229,7 @@ def test_lines_are_traced_once_a_signal_trips_and_the_record_has_the_time(
     around = Surroundings(stage.kept.append, stage.complaints.append, stage.clock.now)
     stage.attributing = Attributing(Readings(), (), around, stage.checkpoints, duration=60.0, own=own)
     stage.clock.advance(suspected_at)
-    stage.suspect(signal="blocks", verdict=verdict)
+    stage.suspect(signal="blocks", trips=trips)
     for _ in range(8):
         stage.attributing.checkpoint()
         stage.clock.advance(1.0)

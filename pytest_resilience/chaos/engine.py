@@ -191,8 +191,8 @@ class Chaos:
     def sweep(self) -> int:
         """Remove all that is still active, also if one of them fails to go, and then raise what it raised.
 
-        What is just ending by itself, at the end of its duration, is waited for. Return how many injections and
-        watches were active.
+        What is just ending by itself, at the end of its duration, is waited for. Return how many injections
+        and watches were active.
         """
         undos: list[Callable[[], object]] = [injection.remove for injection in self.injections]
         active = len(self.active())

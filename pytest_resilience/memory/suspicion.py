@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pytest_resilience.memory.columns import COUNTS, Columns
 from pytest_resilience.memory.detect import LeakVerdict, judge
 from pytest_resilience.memory.paced import Paced
-from pytest_resilience.memory.records import ITSELF, Leak, OwnSlope, Sample
+from pytest_resilience.memory.records import ITSELF, OwnSlope, Sample
+from pytest_resilience.memory.rises import Rises
 
 CAPACITY = 256
 SHARE = 0.0003
@@ -20,21 +21,21 @@ SHARE = 0.0003
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A signal that has tripped the vote before the end, or may soon; `leak` has its rates so far."""
+    """A signal that looks like a leak before the end; `process` is the watched one, empty for this one.
 
-    leak: Leak
+    It `trips` if it would be a leak by now, and not growth that cannot be told from a cycle, or from chance.
+    """
+
+    signal: str
+    process: str
     at: float
-
-    @property
-    def trips(self) -> bool:
-        """Tell whether it would be a leak by now, and not growth that cannot be told from a cycle."""
-        return self.leak.verdict == "leak"
+    trips: bool
 
     @property
     def line(self) -> str:
         """The suspicion for people."""
-        whose = "" if self.leak.process == ITSELF else f" of process {self.leak.process}"
-        return f"suspect: {self.leak.signal}{whose} keeps growing; the verdict comes at the end"
+        whose = "" if self.process == ITSELF else f" of process {self.process}"
+        return f"suspect: {self.signal}{whose} keeps growing; the verdict comes at the end"
 
 
 class Thinned:
@@ -72,7 +73,8 @@ class Suspicion:
 
     Args:
         is_judged: tells of a phase whether leaks are looked for in it.
-        tell: is told of each signal that trips, or may soon, once of each in a phase.
+        tell: is told of each signal that trips, or may soon, once of each in a phase. What rises from
+            checkpoint to checkpoint may: that costs nothing to see, while judging waits for its share of a core.
         cpu: a clock of the seconds that judging costs.
     """
 
@@ -87,7 +89,8 @@ class Suspicion:
         self._phase = ""
         self._seen: dict[str, Thinned] = {}
         self._paced: dict[str, Paced[LeakVerdict]] = {}
-        self._told: set[tuple[str, str, str]] = set()
+        self._rises = Rises()
+        self._told: set[tuple[str, str, bool]] = set()
 
     def subtract(self, slopes: Sequence[OwnSlope]) -> None:
         """Take what the loop itself leaves behind away from now on."""
@@ -99,8 +102,11 @@ class Suspicion:
             if sample.phase != self._phase:
                 self._phase, self._told = sample.phase, set()
                 self._seen.clear()
+                self._rises.clear()
             if self._is_judged(sample.phase):
                 self._keep(sample)
+                for signal in self._rises.take(sample, self._own):
+                    self._suspect(signal, sample.process, sample.at, trips=False)
         for process in self._seen:
             self._look(process, samples[-1].at)
 
@@ -116,6 +122,9 @@ class Suspicion:
     def _look(self, process: str, at: float) -> None:
         verdict = self._paced[process].read(at)
         for leak in (*verdict.leaks, *verdict.suspects) if verdict else ():
-            if (key := (process, leak.signal, leak.verdict)) not in self._told:
-                self._told.add(key)
-                self._tell(Suspect(leak, at))
+            self._suspect(leak.signal, process, at, trips=leak.verdict == "leak")
+
+    def _suspect(self, signal: str, process: str, at: float, *, trips: bool) -> None:
+        if (key := (process, signal, trips)) not in self._told:
+            self._told.add(key)
+            self._tell(Suspect(signal, process, at, trips))

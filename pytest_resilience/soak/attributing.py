@@ -81,12 +81,12 @@ class Attributing:
 
         What is open and running is listed anyway: that is cheap, and its signals may trip later.
         """
-        attribution = self._attributions.get(found.leak.process)
+        attribution = self._attributions.get(found.process)
         may_trace = found.trips and self._around.now() < LATEST_TRACING * self._duration
         if attribution is not None:
-            for signal in (found.leak.signal, *COUNTS):
+            for signal in (found.signal, *COUNTS):
                 attribution.suspect(signal, trips=may_trace)
-            self._due.pop(found.leak.process, None)
+            self._due.pop(found.process, None)
             self._checkpoints.ask(self._around.now())
 
     def checkpoint(self) -> float:
