@@ -74,7 +74,7 @@ class Suspicion:
     Args:
         is_judged: tells of a phase whether leaks are looked for in it.
         tell: is told of each signal that trips, or may soon, once of each in a phase. What rises from
-            checkpoint to checkpoint may: that costs nothing to see, while judging waits for its share of a core.
+            checkpoint to checkpoint may: seeing that costs nothing, and judging waits for its time.
         cpu: a clock of the seconds that judging costs.
     """
 
