@@ -16,6 +16,8 @@ XDIST = ("xdist.plugin",)
 QUIET = NO_MEMORY + NO_CHAOS
 CHAOS = NO_MEMORY + NO_HOST + MOSTLY_CHAOS
 POLL_SECONDS = 0.05
+UNHURRIED = "--soak-rate=100/s"
+"""Several of these soaks share the machine with other tests."""
 
 
 def distributed(
@@ -26,7 +28,8 @@ def distributed(
     plugins: tuple[str, ...] = (),
 ) -> Project:
     """Return a project that is soaked with these arguments of pytest-xdist."""
-    return Project((f"--soak-duration={duration}", *arguments), ini, files or {}, plugins=(*XDIST, *plugins))
+    options = (f"--soak-duration={duration}", UNHURRIED, *arguments)
+    return Project(options, ini, files or {}, plugins=(*XDIST, *plugins))
 
 
 def workers(folder: Path) -> dict[str, Worker]:
