@@ -68,6 +68,20 @@ def test_a_watched_process_that_is_gone_leaves_the_question_open() -> None:
     assert found.detail.startswith("process server: inconclusive: 10 samples, 32 are needed")
 
 
+def test_what_was_not_sampled_to_the_end_is_not_called_clean() -> None:
+    """Neither a watched process nor the tests' own, whose sampler failed; a leak found until then is one."""
+    found = verdict(run_data(*watched(lambda at: 50 * MIB, until=75.0)), "memory_leak_detected")
+    assert found.verdict == "inconclusive"
+    sampled = "memory was sampled in 26.9s of 42.0s of MEMORY_SOAK_TESTING only"
+    assert found.detail == f"process server: nothing kept growing, but {sampled}"
+    early = run_data(*(one for one in samples() if one.at < 75), without=(Sample,))
+    assert verdict(early, "memory_leak_detected").detail.startswith("nothing kept growing, but")
+    late = run_data(*(one for one in samples() if one.at < 82), without=(Sample,))
+    assert verdict(late, "memory_leak_detected").verdict == "met"
+    leaks_early = run_data(*(one for one in samples(90.0) if one.at < 75), without=(Sample,))
+    assert verdict(leaks_early, "memory_leak_detected").verdict == "unmet"
+
+
 def test_samples_under_memory_pressure_do_not_count() -> None:
     """While the host's memory is taken, pages come and go without the program's doing."""
 

@@ -82,9 +82,11 @@ def sampler(
     interval: float = 0.05,
     iteration: Callable[[], int] = lambda: 7,
     signals: Signals | None = None,
+    complain: Callable[[str], None] | None = None,
 ) -> Sampler:
     """Build a sampler of a run that began at second 100 of the clock."""
-    return Sampler(interval, clock, 100.0, iteration, lambda: "MEMORY_SOAK_TESTING", deliver, signals)
+    phase = "MEMORY_SOAK_TESTING"
+    return Sampler(interval, clock, 100.0, iteration, lambda: phase, deliver, signals, complain=complain)
 
 
 @pytest.mark.parametrize(
@@ -232,6 +234,23 @@ def test_a_failure_of_the_thread_is_raised_at_stop() -> None:
         watch.stop()
     watch.stop()
     assert [sample.rss for sample in received] == [1]
+
+
+@pytest.mark.parametrize("fails", [Sampler.start, Sampler.checkpoint])
+def test_a_failure_is_told_at_once_where_somebody_listens(fails: Callable[[Sampler], object]) -> None:
+    """On the thread or at a checkpoint: once, then nothing is sampled any more, and stopping is no error."""
+    told: list[str] = []
+    broken = Broken()
+    watch = sampler(lambda _: None, SystemClock(), 0.001, signals=broken, complain=told.append)
+    broken.sizes()
+    fails(watch)
+    deadline = time.monotonic() + 10
+    while not told:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    assert watch.checkpoint() == 0.0
+    watch.stop()
+    assert told == ["memory is not sampled any more: RuntimeError: no memory of it"]
 
 
 def test_a_million_samples_leave_no_memory() -> None:

@@ -51,6 +51,8 @@ class Sampler:
         gauges: reads what the user declared.
         suspicion: says early what looks like a leak.
         calibration_seconds: that a calibration may take.
+        complain: is told once if a reading fails, after which nothing is sampled any more; without it `stop`
+            raises what failed.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Sampler:
         gauges: GaugeReader | None = None,
         suspicion: Suspicion | None = None,
         calibration_seconds: float = 1.0,
+        complain: Callable[[str], None] | None = None,
     ) -> None:
         self.cpu_seconds = self.checkpoint_seconds = 0.0
         self._interval = interval
@@ -79,6 +82,7 @@ class Sampler:
         self._own = OwnReader(self._signals)
         self._processes, self._gauges = processes, gauges
         self._suspicion, self._calibration_seconds = suspicion, calibration_seconds
+        self._complain = complain
         self._columns = Columns(CAPACITY)
         self._writing = threading.Lock()
         self._delivering = threading.Lock()
@@ -110,7 +114,10 @@ class Sampler:
             return 0.0
         began, cpu = self._clock.now(), time.thread_time()
         gc.collect()
-        self._record(self._own.checkpoint(began), self._signals.system_percent(), checkpoint=True)
+        try:
+            self._record(self._own.checkpoint(began), self._signals.system_percent(), checkpoint=True)
+        except Exception as failure:
+            self._give_up(failure)
         self.checkpoint_seconds += time.thread_time() - cpu
         return self._clock.now() - began
 
@@ -162,6 +169,14 @@ class Sampler:
         try:
             self._loop()
         except BaseException as failure:
+            self._give_up(failure)
+
+    def _give_up(self, failure: BaseException) -> None:
+        """Take no more samples."""
+        self._stopping.set()
+        if self._complain:
+            self._complain(f"memory is not sampled any more: {type(failure).__name__}: {failure}")
+        else:
             self._failure = failure
 
     def _loop(self) -> None:

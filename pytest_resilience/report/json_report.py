@@ -13,10 +13,12 @@ _EMBEDDED = ("settings", "environment")
 
 
 def to_json(report: Report) -> str:
-    """Return the report as a JSON object that any parser reads: nan and infinity are null."""
+    """Return the report as a JSON object that any parser reads: nan and infinity are null, lines a list."""
     content = asdict(report)
     for key in _EMBEDDED:
         content[key] = _parsed(content[key])
+    for leak in content["leaks"]:
+        leak["culprits"] = leak["culprits"].splitlines()
     return json.dumps(_finite(content), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 

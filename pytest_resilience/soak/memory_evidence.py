@@ -10,11 +10,15 @@ from pytest_resilience.memory.records import ATTRIBUTION, CHECKPOINTS, ITSELF, L
 from pytest_resilience.memory.series import Window
 from pytest_resilience.soak.evidence import Evidence, Finding, Missing, heading, known, place
 from pytest_resilience.soak.failure_leaks import FailureLeak, failure_leaks
+from pytest_resilience.soak.phases import PhaseName
 from pytest_resilience.soak.stored_settings import stored_settings
 from pytest_resilience.soak.stretches import memory_stretch
 from pytest_resilience.soak.undistorted import Source, samples_of
 from pytest_resilience.store.run_data import RunData
 from pytest_resilience.units import format_bytes, format_duration
+
+UNSEEN_SHARE = 0.25
+"""Of the memory soak, at its end, that may go without samples: a busy machine holds the sampler up."""
 
 
 def growths(data: RunData) -> dict[str, Growth]:
@@ -51,7 +55,7 @@ def _judge(
 ) -> LeakVerdict:
     worker, process = source
     itself = process == ITSELF
-    return judge(
+    verdict = judge(
         samples if window else (),
         window,
         own_slope={
@@ -62,6 +66,17 @@ def _judge(
         known=_known_leaks(data),
         floors=floors,
     )
+    return _if_seen(verdict, samples[-1].at, window) if window else verdict
+
+
+def _if_seen(verdict: LeakVerdict, until: float, window: Window) -> LeakVerdict:
+    """Call nothing clean of which the end was not sampled."""
+    began, ended = window
+    if verdict.verdict != "clean" or until >= ended - UNSEEN_SHARE * (ended - began):
+        return verdict
+    seen = f"{format_duration(until - began)} of {format_duration(ended - began)}"
+    line = f"nothing kept growing, but memory was sampled in {seen} of {PhaseName.MEMORY} only"
+    return replace(verdict, verdict="inconclusive", line=line)
 
 
 def _known_leaks(data: RunData) -> tuple[str, ...]:

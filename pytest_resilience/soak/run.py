@@ -198,6 +198,7 @@ def sampler_of(
         gauges=GaugeReader(world.gauges, usual, deliver, complain) if world.gauges else None,
         suspicion=Suspicion(lambda phase: phase == PhaseName.MEMORY, suspect),
         calibration_seconds=min(LONGEST_CALIBRATION, CALIBRATION_SHARE * duration),
+        complain=complain,
     )
     attributing = Attributing(
         sampler,
