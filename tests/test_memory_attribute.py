@@ -421,6 +421,21 @@ def test_nothing_is_kept_after_the_last_look() -> None:
     assert not attribution._heap.kept
 
 
+def test_less_time_is_spent_before_a_signal_trips() -> None:
+    """What was seen until then is kept: once it trips the looks go on, and soon name who grows."""
+    descriptors = itertools.count(10)
+    views = Views(handles={"fds": lambda: {"file /a": next(descriptors)}})
+    attribution = Attribution(views, itertools.count().__next__, most_seconds=4.0, early_seconds=2.0)
+    attribution.suspect("fds", trips=False)
+    for _ in range(2):
+        assert attribution.active
+        attribution.look()
+    assert (attribution.active, attribution.share_of_rest, attribution.culprits) == (False, 1.0, ())
+    attribution.suspect("fds")
+    assert attribution.active
+    assert [one.grew for one in attribution.look()] == [2]
+
+
 @given(st.dictionaries(st.integers(0, 2**64 - 1), st.integers(0, 2**40)))
 def test_a_packed_census_is_the_same(lengths: dict[int, int]) -> None:
     """Packing loses nothing."""

@@ -15,6 +15,7 @@ from pytest_resilience.store.run_data import RunData
 
 INI = (
     f"{NO_MEMORY}resilience_criteria =\n    injection_seconds < 9\n    mean_recovery_seconds < 60\n"
+    "    recovery_success_rate >= 0.5\n"
     "soak_phases =\n    BASELINE_ESTABLISHMENT = 1s\n    CHAOS_INJECTION = 9s\n    RECOVERY_VALIDATION = 1s\n"
     "resilience_scenarios =\n    latency_spike\n    valuation_exception\n    provider_timeout\n"
 )

@@ -14,7 +14,7 @@ from pytest_resilience.soak.criteria import CRITERIA
 from pytest_resilience.soak.phases import PHASES
 from pytest_resilience.store.reader import read
 
-SECONDS = 11.0
+SECONDS = 12.0
 SHOP = {
     "shop/__init__.py": "",
     "shop/odds.py": """
@@ -110,7 +110,7 @@ INI = """
 soak_phases =
     BASELINE_ESTABLISHMENT = 2s
     CHAOS_INJECTION = 4.5s
-    RECOVERY_VALIDATION = 0.5s
+    RECOVERY_VALIDATION = 1s
 resilience_criteria =
     injection_seconds < 5
 """

@@ -41,12 +41,15 @@ class Stage:
         self.look_seconds = 0.0
         self.kept: list[Culprit | Observer | Tracing] = []
         self.complaints: list[str] = []
+        self.judged = True
         self.checkpoints = Checkpoints()
         own = Attribution(Views(handles={"fds": self.list_descriptors}), clock=self.clock.now)
         self.attributing = Attributing(
             Readings(),
             processes,
-            Surroundings(self.kept.append, self.complaints.append, self.clock.now),
+            Surroundings(
+                self.kept.append, self.complaints.append, self.clock.now, judged=lambda: self.judged
+            ),
             self.checkpoints,
             duration=60.0,
             own=own,
@@ -95,6 +98,20 @@ def test_looks_are_spaced_and_get_rarer() -> None:
     assert [one.grew for one in stage.culprits[:4]] == [2, 3, 4, 5]
     assert stage.culprits[-1].noun == "file /tmp/a"
     assert stage.culprits[-1].at > stage.culprits[0].at
+
+
+def test_what_only_may_leak_is_sought_where_growth_is_judged() -> None:
+    """What has tripped is sought in the phase behind it too."""
+    stage = Stage()
+    stage.suspect(trips=False)
+    stage.pass_time(5)
+    looked = len(stage.looks)
+    stage.judged = False
+    stage.pass_time(5)
+    assert len(stage.looks) == looked > 0
+    stage.suspect()
+    stage.pass_time(5)
+    assert len(stage.looks) > looked
 
 
 def test_the_time_for_looking_lasts_to_the_end() -> None:

@@ -23,10 +23,10 @@ from pytest_resilience.store.run_data import RunData
 
 BEGAN = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
 SETTINGS = Settings(
-    duration_seconds=6.0,
+    duration_seconds=9.0,
     seed=7,
     auto_recovery=False,
-    phase_lines=("BASELINE_ESTABLISHMENT = 700ms", "CHAOS_INJECTION = 3.5s"),
+    phase_lines=("BASELINE_ESTABLISHMENT = 700ms", "CHAOS_INJECTION = 5s"),
     criteria_lines=("failures_outside_faults == 0 abort after 1m",),
     memory_interval=0.05,
 )
@@ -79,7 +79,7 @@ def soaked(tmp_path_factory: pytest.TempPathFactory) -> Soaked:
                 create_folder(tmp_path_factory.mktemp("runs"), "resilience_test_20250102T030405Z_ab12"),
                 clock,
                 BEGAN,
-                "pytest --soak-duration=6s",
+                "pytest --soak-duration=9s",
                 said.append,
                 lambda event, change: told.append((event.event_id, change)),
             ),

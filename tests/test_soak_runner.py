@@ -182,6 +182,17 @@ def test_progress_is_sent_a_few_times_a_second_at_most() -> None:
     assert sum({one.test: one.iterations for one in tallies}.values()) == 1000
 
 
+def test_reading_memory_makes_no_round_longer() -> None:
+    """How long one takes says how much room faults need: what is done between tests is not the suite's."""
+    loop = Loop(30)
+    loop.runner.memory = memory = Memory(loop.clock, cost=4.0)
+    loop.send(messages.EnterPhase(PhaseName.MEMORY, 1.0))
+    (*_, last) = loop.play().of(messages.Progress)
+    assert isinstance(last, messages.Progress)
+    assert memory.read
+    assert last.longest_calm_round == pytest.approx(3 * loop.seconds)
+
+
 def test_a_failure_before_chaos_is_told_at_once() -> None:
     """With whether the test ever passed."""
     passes = iter([True, True, False])

@@ -105,13 +105,14 @@ class Attribution:
     """Names the culprits of the signals that it is told of.
 
     `suspect` may be called on any thread, `look` between two iterations, after gc.collect(). Once it is not
-    `active` any more nothing is kept but the culprits.
+    `active` any more nothing is kept but the culprits. It `trips` once one of its signals does.
 
     Args:
         views: how the process is seen.
         allocations: traces which lines allocate what stays, where nobody is known to hold it.
         clock: seconds that looking takes.
         most_seconds: of looking, after which attribution ends.
+        early_seconds: of looking as long as no signal has tripped.
     """
 
     def __init__(
@@ -120,12 +121,15 @@ class Attribution:
         clock: Callable[[], float] = time.thread_time,
         allocations: Allocations | None = None,
         most_seconds: float = MOST_SECONDS,
+        early_seconds: float = MOST_SECONDS,
     ) -> None:
         self._allocations, self._traced_looks, self._traces = allocations, 0, False
+        self._most_seconds, self._early_seconds = most_seconds, early_seconds
+        self.trips = False
         self._lines: tuple[Line, ...] = ()
         self.seconds = self._last_seconds = 0.0
         self.culprits: tuple[Culprit, ...] = ()
-        self._views, self._clock, self._most_seconds = views or Views(), clock, most_seconds
+        self._views, self._clock = views or Views(), clock
         self._signals: tuple[str, ...] = ()
         self._heap = Looks[HeapLook]()
         self._listings: defaultdict[str, Looks[Mapping[str, int]]] = defaultdict(Looks)
@@ -141,9 +145,10 @@ class Attribution:
         named = (self._handles(signal, both) for signal, both in pairs if not self._named.get(signal))
         return tuple(one for some in named for one in some if one.grew >= LEAST_HANDLES)
 
-    def suspect(self, signal: str, *, trips: bool = True) -> None:
-        """Look for the culprits of a signal from the next checkpoint on; trace lines only once it trips."""
-        self._traces = self._traces or trips
+    def suspect(self, signal: str, *, trips: bool = True, traces: bool = True) -> None:
+        """Look for the culprits of a signal from the next checkpoint on; trace lines only if it trips."""
+        self.trips = self.trips or trips
+        self._traces = self._traces or (trips and traces)
         if signal not in self._signals:
             self._signals = (*self._signals, signal)
 
@@ -162,10 +167,11 @@ class Attribution:
     @property
     def active(self) -> bool:
         """Tell whether the next look is worth its time."""
-        return self._goes_on()
+        return self._seconds_left > 0 and bool(self._watched)
 
-    def _goes_on(self) -> bool:
-        return self.seconds < self._most_seconds and bool(self._watched)
+    @property
+    def _seconds_left(self) -> float:
+        return (self._most_seconds if self.trips else self._early_seconds) - self.seconds
 
     @property
     def stride(self) -> int:
@@ -175,7 +181,7 @@ class Attribution:
     @property
     def share_of_rest(self) -> float:
         """What one look like the last takes of the seconds that are left to look; 1 if none are."""
-        left = self._most_seconds - self.seconds
+        left = self._seconds_left
         return min(1.0, self._last_seconds / left) if left > 0 else 1.0
 
     @property
@@ -199,7 +205,7 @@ class Attribution:
         self._last_seconds = self._clock() - began
         self.seconds += self._last_seconds
         self.culprits = tuple(culprit for found in self._named.values() for culprit in found)
-        if not self._goes_on():
+        if self.seconds >= self._most_seconds:
             self.close()
         return self.culprits
 

@@ -32,12 +32,14 @@ class Surroundings:
         complain: is told once if looking fails; the soak goes on without it.
         now: the run's time in seconds.
         held: keeps the sampler from taking the looks themselves for what the tests do.
+        judged: tells whether growth is judged now; elsewhere only what has tripped is looked for.
     """
 
     keep: Callable[[Culprit | Observer | Tracing], None]
     complain: Callable[[str], None]
     now: Callable[[], float]
     held: Callable[[], AbstractContextManager[None]] = nullcontext
+    judged: Callable[[], bool] = lambda: True
 
 
 class Attributing:
@@ -82,10 +84,10 @@ class Attributing:
         What is open and running is listed anyway: that is cheap, and its signals may trip later.
         """
         attribution = self._attributions.get(found.process)
-        may_trace = found.trips and self._around.now() < LATEST_TRACING * self._duration
+        in_time = self._around.now() < LATEST_TRACING * self._duration
         if attribution is not None:
             for signal in (found.signal, *COUNTS):
-                attribution.suspect(signal, trips=may_trace)
+                attribution.suspect(signal, trips=found.trips, traces=in_time)
             self._due.pop(found.process, None)
             self._checkpoints.ask(self._around.now())
 
@@ -114,7 +116,8 @@ class Attributing:
 
     @property
     def _active(self) -> Mapping[str, Attribution]:
-        return {name: one for name, one in self._attributions.items() if one.active}
+        judged = self._around.judged()
+        return {name: one for name, one in self._attributions.items() if one.active and (judged or one.trips)}
 
     def close(self) -> None:
         """Name what was added since the first checkpoint, and let go of everything; on the tests' thread."""

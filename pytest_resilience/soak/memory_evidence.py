@@ -66,7 +66,7 @@ def _judge(
         known=_known_leaks(data),
         floors=floors,
     )
-    return _if_seen(verdict, samples[-1].at, window) if window else verdict
+    return _if_seen(verdict, samples[-1].at, window) if window and samples else verdict
 
 
 def _if_seen(verdict: LeakVerdict, until: float, window: Window) -> LeakVerdict:

@@ -33,7 +33,7 @@ LONGEST_CALIBRATION = 5.0
 CALIBRATION_SHARE = 0.03
 """Of the run: on a busy machine the empty iterations of a calibration take a good second."""
 LOOKING_SHARE, FEWEST_LOOKING_SECONDS, MOST_LOOKING_SECONDS = 0.1, 5.0, 30.0
-"""Of the run, that the search for culprits may take once a signal is suspect."""
+"""Of the run, that the search for culprits may take; the fewest seconds are for signals that have tripped."""
 
 
 class SoakRun(LedRun):
@@ -165,6 +165,11 @@ def stop_attributing(runner: Runner) -> None:
         runner.memory.close()
 
 
+def is_judged(phase: str) -> bool:
+    """Tell whether leaks are looked for in a phase; faults distort the others."""
+    return phase == PhaseName.MEMORY
+
+
 def sampler_of(
     runner: Runner, world: World, link: Link, settings: Settings, clock: Clock, origin: float
 ) -> Sampler:
@@ -183,10 +188,12 @@ def sampler_of(
         attributing.suspect(found)
 
     def complain(text: str) -> None:
-        link.send(Note(clock.now() - origin, text))
+        link.send(Note(now(), text))
 
-    duration = settings.duration_seconds or 0.0
-    usual = interval_for(duration)
+    def now() -> float:
+        return clock.now() - origin
+
+    usual = interval_for(duration := settings.duration_seconds or 0.0)
     sampler = Sampler(
         settings.memory_interval or usual,
         clock,
@@ -196,23 +203,20 @@ def sampler_of(
         deliver,
         processes=[OutsideReader(one, complain) for one in world.processes],
         gauges=GaugeReader(world.gauges, usual, deliver, complain) if world.gauges else None,
-        suspicion=Suspicion(lambda phase: phase == PhaseName.MEMORY, suspect),
+        suspicion=Suspicion(is_judged, suspect),
         calibration_seconds=min(LONGEST_CALIBRATION, CALIBRATION_SHARE * duration),
         complain=complain,
     )
-    attributing = Attributing(
-        sampler,
-        world.processes,
-        Surroundings(link.send, complain, lambda: clock.now() - origin, sampler.held),
-        runner.checkpoints,
-        duration=duration,
-        own=_attribution_of(duration),
-    )
+    around = Surroundings(link.send, complain, now, sampler.held, lambda: is_judged(runner.phase))
+    own = _attribution_of(duration)
+    attributing = Attributing(sampler, world.processes, around, runner.checkpoints, duration, own)
     runner.memory = attributing
     return sampler
 
 
 def _attribution_of(duration: float) -> Attribution:
     """Return what looks who holds what leaks, for a bounded part of the run."""
-    most = min(MOST_LOOKING_SECONDS, max(FEWEST_LOOKING_SECONDS, LOOKING_SHARE * duration))
-    return Attribution(allocations=Allocations() if available() else None, most_seconds=most)
+    early = min(MOST_LOOKING_SECONDS, LOOKING_SHARE * duration)
+    most = max(early, FEWEST_LOOKING_SECONDS)
+    allocations = Allocations() if available() else None
+    return Attribution(allocations=allocations, most_seconds=most, early_seconds=early)

@@ -176,7 +176,7 @@ class Runner:
 
     def _round(self, order: Sequence[str], afterwards: str) -> None:
         self._pace()
-        started, calm = self._now(), self._is_calm
+        started, calm, rested = self._now(), self._is_calm, 0.0
         recovering = tuple(self._recovering.items())
         outcomes: list[tuple[str, Outcome]] = []
         for test, following in zip(order, (*order[1:], afterwards), strict=True):
@@ -185,11 +185,12 @@ class Runner:
             if self._stopping.is_set():
                 return
             outcomes.append((test, self._iterate(test, following)))
-            self._rest()
+            rested += self._rest()
         self._completed_rounds += 1
-        self._longest_round = max(self._longest_round, self._now() - started)
+        took = self._now() - started - rested
+        self._longest_round = max(self._longest_round, took)
         if calm and self._is_calm:
-            self._longest_calm_round = max(self._longest_calm_round, self._now() - started)
+            self._longest_calm_round = max(self._longest_calm_round, took)
         for event_id, watch in recovering:
             self._judge_recovery(event_id, watch, started, outcomes)
 
@@ -263,8 +264,8 @@ class Runner:
             self._windows.close(event_id, started)
             self._link.send(messages.Recovered(event_id, started))
 
-    def _rest(self) -> None:
-        """Do what is due between two iterations."""
+    def _rest(self) -> float:
+        """Do what is due between two iterations; return the seconds that took: they are not the suite's."""
         now = self._now()
         if self._task is not None:
             self._run_task()
@@ -274,6 +275,7 @@ class Runner:
             self.flush()
             self._next_flush = now + FLUSH_SECONDS
         self._between()
+        return self._now() - now
 
     def flush(self) -> None:
         """Send all that the loop has counted since the last time."""
