@@ -78,7 +78,9 @@ class Before:
         """A supervisor that runs is known by one socket and one thread."""
         alive = int(self._stage.outside.supervisor.alive)
         threads, opened = _thread._count() - self._threads - alive, descriptors() - self._descriptors - alive
-        return [f"{count} {name}" for count, name in ((threads, "threads"), (opened, "descriptors")) if count]
+        return [
+            f"{count} {name}" for count, name in ((threads, "threads"), (opened, "descriptors")) if count > 0
+        ]
 
     def _helpers(self) -> list[str]:
         """A supervisor that runs may have children that hold what is shared."""
