@@ -344,12 +344,17 @@ def test_objects_are_told_in_bytes_by_their_blocks_and_what_malloc_grew() -> Non
     )
 
 
-def test_who_was_suspect_and_grew_to_the_end_is_told_where_nothing_leaks() -> None:
-    """After a clean verdict and after one that is open."""
+def test_who_grew_to_the_end_is_told_where_nothing_leaks() -> None:
+    """After a verdict that is open, and after a clean one, where a leak may be too small for the run."""
     culprit = Culprit("blocks", "container", "dict", 40.0, "objects", "shop.cache._quotes")
-    told = "Suspect, and growing to the end: dict, held by shop.cache._quotes (40 more)."
-    assert judge(run(blocks=lambda _: 100_000, malloc_used=lambda _: MIB), culprits=[culprit]).line.endswith(
-        told
-    )
+    told = "growing to the end: dict, held by shop.cache._quotes (40 more)."
     late = run(malloc_used=lambda n: MIB + 1000 * max(0, n - 5440))
-    assert judge(late, culprits=[culprit]).line.endswith(told)
+    assert judge(late, culprits=[culprit]).line.endswith(f" Suspect, and {told}")
+    calm = run(blocks=lambda _: 100_000, malloc_used=lambda _: MIB)
+    nobodys = replace(culprit, held_by="")
+    assert judge(calm, culprits=[nobodys, culprit]).line.endswith(
+        f" Too little to be called a leak, but {told}"
+    )
+    assert judge(calm, culprits=[nobodys]).line.endswith(" would have been found.")
+    thread = Culprit("threads", "thread", "thread poll", 9.0, "threads")
+    assert judge(calm, culprits=[thread]).line.endswith("growing to the end: thread poll (9 more).")

@@ -22,6 +22,7 @@ from pytest_resilience.memory.verdict_lines import (
     clean_line,
     grown_line,
     leak_line,
+    little_line,
     suspect_line,
     too_few_line,
 )
@@ -107,7 +108,7 @@ def judge(
         line = suspect_line(*findings[suspects[0].signal]) + grown_line(held)
         return LeakVerdict("inconclusive", line, (), suspects, count, *smallest, held)
     held = tuple(culprits)
-    line = clean_line(count, *smallest) + grown_line(held)
+    line = clean_line(count, *smallest) + little_line(held)
     return LeakVerdict("clean", line, (), (), count, *smallest, held)
 
 

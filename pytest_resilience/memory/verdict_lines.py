@@ -53,6 +53,7 @@ ADVICE: Mapping[str, str] = MappingProxyType(
     }
 )
 UNNAMED = "Nobody was found who holds it: soak longer; the extra memray names the line that allocates it."
+HELD_KINDS = ("type", "container")
 HELD = "Look at {0.held_by}: give it a limit, or let go of what nobody needs any more."
 
 
@@ -87,9 +88,16 @@ def clean_line(samples: int, per_iteration: float | None, per_hour: float | None
 
 
 def grown_line(culprits: Iterable[Culprit]) -> str:
-    """Say who was suspect and grew to the end, after a verdict that nothing leaks for certain."""
+    """Say which suspects grew to the end, after a verdict that is open."""
     grown = "; ".join(map(_grown, culprits))
     return f" Suspect, and growing to the end: {grown}." if grown else ""
+
+
+def little_line(culprits: Iterable[Culprit]) -> str:
+    """Say who grew to the end of a run that is clean: a leak below the floor; not what nobody holds."""
+    named = (one for one in culprits if one.held_by or one.kind not in HELD_KINDS)
+    grown = "; ".join(map(_grown, named))
+    return f" Too little to be called a leak, but growing to the end: {grown}." if grown else ""
 
 
 def too_few_line(count: int) -> str:
