@@ -5,6 +5,7 @@ import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 quotes: dict[int, dict[str, str]] = {}
 prices: dict[str, float] = {}
@@ -162,6 +163,21 @@ def leak_in_generator(number: int) -> None:
     next(running)
 
 
+def made_from_text(text: str) -> Callable[[], object]:
+    """Make a function as a template engine does: it belongs to no module."""
+    namespace: dict[str, Any] = {"Thing": Thing}
+    exec(compile(text, "<template>", "exec"), namespace)
+    made: Callable[[], object] = namespace.pop("root")
+    return made
+
+
+rendered = {"home": made_from_text("def root(kept=[]): kept.append(Thing())")}
+
+
+def leak_in_template(number: int) -> None:
+    rendered["home"]()
+
+
 def hold_in_frame(ready: threading.Event, done: threading.Event, ids: list[int]) -> None:
     """Hold a list as a local variable of a running function, and nowhere else."""
     mine = [Thing()]
@@ -195,6 +211,7 @@ HOLDERS = {
     ),
     "leak_in_routes": ("function", "heap_subjects.routes"),
     "leak_in_finalizer": ("weakref.finalize(…, heap_subjects.farewell)", "weakref.finalize._registry"),
+    "leak_in_template": ("heap_subjects.Thing", "heap_subjects.rendered['home'].<default>"),
     "leak_in_generator": ("heap_subjects.Thing", "collector().<local>.kept"),
 }
 """By the name of a leaking function: what leaks, and who holds it."""

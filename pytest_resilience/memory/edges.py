@@ -26,11 +26,12 @@ MACHINERY = "what pytest needs to end it"
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """What has a name of its own; the lowest `rank` says most."""
+    """What has a name of its own; the lowest `rank` says most. What `exec` made is of no module."""
 
     name: str
     title: str
     rank: int
+    of_no_module: bool = False
 
     @property
     def is_dotted(self) -> bool:
@@ -39,8 +40,8 @@ class Root:
 
     @property
     def is_local(self) -> bool:
-        """Tell whether it was made by a function that ran: somebody must hold it too."""
-        return "<locals>" in self.name
+        """Tell whether it was made by a function that ran, or from text: somebody must hold it too."""
+        return self.of_no_module or "<locals>" in self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,8 @@ def root_name(one: Any) -> Root | None:
     if is_a(one, type):
         return Root(class_name(one), f"class {class_name(one)}", 1)
     if is_a(one, FunctionType):
-        name = f"{one.__module__}.{one.__qualname__}"
-        return Root(name, f"function {name}", 2)
+        name = _function_name(one)
+        return Root(name, f"function {name}", 2, of_no_module=not one.__module__)
     if _is_cached_function(one) and hasattr(one, "__qualname__"):  # a cached partial has no name of its own
         name = f"{one.__module__}.{one.__qualname__}"
         return Root(name, f"cached function {name}", 2)
@@ -91,6 +92,13 @@ def _module_of(namespace: dict[Any, Any]) -> str:
     if not isinstance(name, str) or module is None:
         return ""
     return name if instance_namespace(module) is namespace else ""
+
+
+def _function_name(one: FunctionType) -> str:
+    """Return the dotted name; of a function made with exec, as by a template, where its text is from."""
+    if not one.__module__:
+        return f"{one.__qualname__} ({one.__code__.co_filename})"
+    return f"{one.__module__}.{one.__qualname__}"
 
 
 def _is_cached_function(one: Any) -> bool:

@@ -109,7 +109,7 @@ def _thread(one: threading.Thread) -> str:
     name = NUMBERS.sub("N", one.name)
     function = getattr(one, "_target", None) or type(one).run
     module, named = getattr(function, "__module__", ""), getattr(function, "__qualname__", "")
-    return f"thread {name} running {module}.{named}" if named else f"thread {name}"
+    return f"thread {name} running {'.'.join(filter(None, (module, named)))}" if named else f"thread {name}"
 
 
 def threads_of(pid: int) -> Counter[str]:
