@@ -33,7 +33,13 @@ from pytest_resilience.memory.census import (
     take_census,
 )
 from pytest_resilience.memory.handles import growing_handles
-from pytest_resilience.memory.holders import Holder, find_holder, most_common_holder
+from pytest_resilience.memory.holders import (
+    NOBODY,
+    Holder,
+    find_holder,
+    find_holder_of_kind,
+    most_common_holder,
+)
 from pytest_resilience.memory.looks import MOST_LOOKS
 from pytest_resilience.memory.records import Culprit
 
@@ -407,6 +413,14 @@ def test_a_cache_without_a_name_is_told_by_where_it_is_kept() -> None:
     finally:
         del heap_subjects.registry["cached"]
     assert first.held_by.startswith("heap_subjects.registry['cached']")
+
+
+def test_another_object_of_the_type_says_nothing() -> None:
+    """What C code hides, as the decoder of a text file, has no holder: not the one that holds its like."""
+    kind, hidden, objects = heap_subjects.Thing, heap_subjects.Thing(), gc.get_objects()
+    shown = [kind()]
+    assert find_holder(shown[0]).name
+    assert find_holder_of_kind([hidden], [*objects, shown], find_holder) == NOBODY
 
 
 def test_nothing_is_kept_after_the_last_look() -> None:

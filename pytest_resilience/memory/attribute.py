@@ -289,7 +289,7 @@ class Attribution:
             return most_common_holder(named)
         if suspect.is_container or not suspect.examples:
             return NOBODY
-        return find_holder_of_kind(type(suspect.examples[0]), objects, find)
+        return find_holder_of_kind(suspect.examples, objects, find)
 
 
 def told_once(culprits: Iterable[Culprit]) -> list[Culprit]:

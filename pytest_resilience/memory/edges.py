@@ -17,6 +17,9 @@ from types import (
 from typing import Any
 
 LONGEST_KEY = 40
+SHARED = (ModuleType, type, FunctionType)
+"""What belongs to none of those who refer to it."""
+
 FIXTURE = ("_pytest.fixtures", "FixtureDef")
 """By name, as this room knows no pytest: what outlives a test there is a fixture's."""
 

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from pytest_resilience.frames import running_frames
-from pytest_resilience.memory.edges import Edge, Root, class_name, edge_between, is_a, root_name
+from pytest_resilience.memory.edges import SHARED, Edge, Root, class_name, edge_between, is_a, root_name
 from pytest_resilience.memory.heap import is_whole
 
 MOST_LEVELS = 16
@@ -83,17 +83,29 @@ def most_common_holder(holders: Sequence[Holder]) -> Holder:
     return next(one for one in alike if one.name == name)
 
 
-def find_holder_of_kind(kind: type, objects: Sequence[Any], find: Callable[[object], Holder]) -> Holder:
+def find_holder_of_kind(
+    examples: Sequence[Any], objects: Sequence[Any], find: Callable[[object], Holder]
+) -> Holder:
     """Return who holds objects of one type that mostly hold each other, as the nodes of a list do.
 
-    Whoever else refers to one of them is asked for its own holder.
+    Whoever else refers to one of them is asked for its own holder. Nobody, where none of the `examples`
+    refers to its like: then what holds another object of the type says nothing.
     """
+    kind = type(examples[0])
+    if not any(_links(one, kind) for one in examples):
+        return NOBODY
     for one in _outsiders(kind, objects):
         root = root_name(one)
         holder = _holder([one, _first_of(kind, one)]) if root else find(one)
         if holder.name:
             return Holder(holder.name, f"{holder.path} → … → {class_name(kind)}")
     return NOBODY
+
+
+def _links(one: Any, kind: type) -> bool:
+    """Tell whether an object refers to another one of a type, itself or by what it is made of."""
+    parts = [below for below in gc.get_referents(one) if not is_a(below, SHARED)]
+    return any(type(below) is kind and below is not one for below in (*parts, *gc.get_referents(*parts)))
 
 
 def _outsiders(kind: type, objects: Sequence[Any]) -> list[Any]:

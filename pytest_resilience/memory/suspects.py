@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from gc import get_referents, is_tracked
 from itertools import islice
-from types import FunctionType, ModuleType
 from typing import Any
 from weakref import ReferenceType
 
 from pytest_resilience.memory.census import SLICE, Census, growing_containers, growing_types
-from pytest_resilience.memory.edges import class_name, is_a
+from pytest_resilience.memory.edges import SHARED, class_name, is_a
 
 MOST_CONTAINERS = 12
 MOST_TYPES = 6
@@ -20,7 +19,6 @@ MOST_PARTS = 64
 
 NEWEST = 3
 FINALIZER = "weakref.finalize._Info"
-SHARED = (ModuleType, type, FunctionType)
 
 
 @dataclass(frozen=True, slots=True)
