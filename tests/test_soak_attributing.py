@@ -41,14 +41,18 @@ class Stage:
         self.look_seconds = 0.0
         self.kept: list[Culprit | Observer | Tracing] = []
         self.complaints: list[str] = []
-        self.judged = True
+        self.judged, self.round_seconds = True, 0.0
         self.checkpoints = Checkpoints()
         own = Attribution(Views(handles={"fds": self.list_descriptors}), clock=self.clock.now)
         self.attributing = Attributing(
             Readings(),
             processes,
             Surroundings(
-                self.kept.append, self.complaints.append, self.clock.now, judged=lambda: self.judged
+                self.kept.append,
+                self.complaints.append,
+                self.clock.now,
+                judged=lambda: self.judged,
+                round_seconds=lambda: self.round_seconds,
             ),
             self.checkpoints,
             duration=60.0,
@@ -98,6 +102,17 @@ def test_looks_are_spaced_and_get_rarer() -> None:
     assert [one.grew for one in stage.culprits[:4]] == [2, 3, 4, 5]
     assert stage.culprits[-1].noun == "file /tmp/a"
     assert stage.culprits[-1].at > stage.culprits[0].at
+
+
+def test_looks_are_at_least_a_round_apart() -> None:
+    """Or half of them would see nothing of what one test of a long round leaks."""
+    stage = Stage()
+    stage.round_seconds = 2.5
+    stage.suspect()
+    stage.pass_time(40)
+    gaps = [later - earlier for earlier, later in pairwise(stage.looks)]
+    assert all(2.5 <= gap < 3.5 for gap in gaps[:5])
+    assert gaps[6] >= 5.0
 
 
 def test_what_only_may_leak_is_sought_where_growth_is_judged() -> None:

@@ -33,6 +33,7 @@ class Surroundings:
         now: the run's time in seconds.
         held: keeps the sampler from taking the looks themselves for what the tests do.
         judged: tells whether growth is judged now; elsewhere only what has tripped is looked for.
+        round_seconds: how long the last round of the tests took: what one of them leaks comes once in it.
     """
 
     keep: Callable[[Culprit | Observer | Tracing], None]
@@ -40,6 +41,7 @@ class Surroundings:
     now: Callable[[], float]
     held: Callable[[], AbstractContextManager[None]] = nullcontext
     judged: Callable[[], bool] = lambda: True
+    round_seconds: Callable[[], float] = lambda: 0.0
 
 
 class Attributing:
@@ -53,7 +55,8 @@ class Attributing:
         processes: those that are watched; of them only what is open and running can be named.
         around: whom it tells what.
         checkpoints: when the runner takes them.
-        duration: seconds of the run; the first looks are a sixtieth of it apart, so that something can grow.
+        duration: seconds of the run; the first looks are a sixtieth of it and at least a round apart, so that
+            something can grow.
         own: looks at this process.
     """
 
@@ -109,7 +112,7 @@ class Attributing:
 
     def _gap(self, attribution: Attribution) -> float:
         """Return the seconds until its next look; after the first few they must last until the end."""
-        gap = SPACING_SHARE * self._duration * attribution.stride
+        gap = max(SPACING_SHARE * self._duration, self._around.round_seconds()) * attribution.stride
         if attribution.stride == 1:
             return gap
         return max(gap, (self._duration - self._around.now()) * attribution.share_of_rest)

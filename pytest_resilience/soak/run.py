@@ -207,11 +207,28 @@ def sampler_of(
         calibration_seconds=min(LONGEST_CALIBRATION, CALIBRATION_SHARE * duration),
         complain=complain,
     )
-    around = Surroundings(link.send, complain, now, sampler.held, lambda: is_judged(runner.phase))
+    around = _surroundings(runner, link, complain, now, sampler)
     own = _attribution_of(duration)
     attributing = Attributing(sampler, world.processes, around, runner.checkpoints, duration, own)
     runner.memory = attributing
     return sampler
+
+
+def _surroundings(
+    runner: Runner,
+    link: Link,
+    complain: Callable[[str], None],
+    now: Callable[[], float],
+    sampler: Sampler,
+) -> Surroundings:
+    return Surroundings(
+        link.send,
+        complain,
+        now,
+        sampler.held,
+        judged=lambda: is_judged(runner.phase),
+        round_seconds=lambda: runner.round_seconds,
+    )
 
 
 def _attribution_of(duration: float) -> Attribution:

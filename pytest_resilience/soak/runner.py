@@ -81,7 +81,7 @@ class Runner:
         self._overlapped: set[str] = set()
         self._task: Message | None = None
         self.checkpoints = Checkpoints()
-        self._next_flush = self._longest_calm_round = 0.0
+        self._next_flush = self._longest_calm_round = self.round_seconds = 0.0
         self._take_over(legacy)
         link.attach(self.receive)
 
@@ -187,7 +187,8 @@ class Runner:
             outcomes.append((test, self._iterate(test, following)))
             rested += self._rest()
         self._completed_rounds += 1
-        took = self._now() - started - rested
+        self.round_seconds = self._now() - started
+        took = self.round_seconds - rested
         self._longest_round = max(self._longest_round, took)
         if calm and self._is_calm:
             self._longest_calm_round = max(self._longest_calm_round, took)
