@@ -57,6 +57,21 @@ def test():
 @pytest.mark.xfail
 def test(): raise ValueError
 """,
+    "subtests": """
+def test(subtests):
+    for number in range(3):
+        with subtests.test(number=number): pass
+""",
+    "failing subtests": """
+def test(subtests):
+    with subtests.test("fails later"): assert time.monotonic() < START + 5
+""",
+    "subtests of unittest": """
+class TestIt(unittest.TestCase):
+    def test(self):
+        for number in range(3):
+            with self.subTest(number=number): self.assertGreater(number, -1)
+""",
     "tmp_path": "def test(tmp_path): (tmp_path / 'file').write_text('x')",
     "failure with tmp_path": """
 def test(tmp_path):

@@ -9,7 +9,7 @@ from pytest_resilience.memory.leak_check import LeakCheck, LoopReading, read_loo
 from pytest_resilience.memory.leak_limit import LeakLimit, leak_limit
 from pytest_resilience.memory.signals import Signals, open_signals
 from pytest_resilience.plugin import pytest_private as private
-from pytest_resilience.plugin.suite import Sibling
+from pytest_resilience.plugin.suite import Sibling, text_of
 
 NAME = "leak_limit"
 EXAMPLE = '@pytest.mark.leak_limit("1 KiB per iteration", iterations=200)'
@@ -62,7 +62,7 @@ class LeakLoops:
         signals = open_signals()
         try:
             check = LeakCheck(_limit_of(marker), lambda: _read(iterations, signals))
-            with private.passed_tmp_paths_removed(item.config):
+            with private.passed_tmp_paths_removed(item.config), private.quiet_hooks(item.session):
                 complaint = check.run(iterations.run)
         finally:
             signals.close()
@@ -100,9 +100,10 @@ class _Iterations:
         private.forget_run(self._item)
         failed = next((report for report in reports if report.failed), None)
         if failed is not None:
-            self.failure = f"failed when repeated, in iteration {self._count}:\n{failed.longreprtext}"
+            self.failure = f"failed when repeated, in iteration {self._count}:\n{text_of(failed)}"
         session = self._item.session
-        return not (session.shouldstop or session.shouldfail) and all(one.passed for one in reports)
+        passed = all(one.passed or private.is_of_subtest(one) for one in reports if one is not failed)
+        return passed and not (failed or session.shouldstop or session.shouldfail)
 
     def settle(self) -> None:
         """Drop what pytest keeps of each iteration, or it would be the leak."""

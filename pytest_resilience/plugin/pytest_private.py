@@ -17,12 +17,60 @@ from _pytest.junitxml import xml_key
 from _pytest.runner import runtestprotocol
 from _pytest.tmpdir import tmppath_result_key
 
+try:
+    from _pytest import subtests
+except ImportError:  # before pytest 9
+    subtests = None  # type: ignore[assignment]
+
 KEPT_WARNINGS = 10
+OF_SUBTESTS = pytest.StashKey[list[pytest.TestReport]]()
+FAILED_SUBTESTS: Any = getattr(subtests, "failed_subtests_key", OF_SUBTESTS)
 
 
 def run_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
-    """Run setup, call and teardown once, with all hooks but without logging the reports."""
-    return runtestprotocol(item, log=False, nextitem=nextitem)
+    """Run setup, call and teardown once, with all hooks but without logging the reports.
+
+    Within `quiet_hooks` those of subtests, which pytest would log at once, stand behind the others: see
+    `is_of_subtest`.
+    """
+    reports = runtestprotocol(item, log=False, nextitem=nextitem)
+    of_subtests = item.config.stash.get(OF_SUBTESTS, [])
+    reports += of_subtests
+    of_subtests.clear()
+    item.config.stash.get(FAILED_SUBTESTS, {}).clear()
+    return reports
+
+
+def is_of_subtest(report: pytest.TestReport) -> bool:
+    """Tell whether a report is of a subtest, whose failure leaves that of its test as it is."""
+    return hasattr(report, "context")
+
+
+@contextmanager
+def quiet_hooks(session: pytest.Session) -> Iterator[None]:
+    """Keep what subtests report for `run_protocol`, and the hooks of a file, which are the same in a loop."""
+    usual, kept = session.gethookproxy, session.config.stash.setdefault(OF_SUBTESTS, [])
+    try:
+        quiet: Any = cache(lambda path: _QuietHooks(usual(path), kept))
+        session.gethookproxy = quiet  # type: ignore[method-assign]
+        yield
+    finally:
+        vars(session).pop("gethookproxy", None)
+        del session.config.stash[OF_SUBTESTS]
+
+
+class _QuietHooks:
+    """Stands in for the hooks of a file's items, but for the one by which subtests log their reports."""
+
+    def __init__(self, hooks: Any, kept: list[pytest.TestReport]) -> None:
+        self._hooks, self._kept = hooks, kept
+
+    def __getattr__(self, name: str) -> Any:
+        hook = self.__dict__[name] = getattr(self._hooks, name)
+        return hook
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._kept.append(report)
 
 
 def is_inside_stage(frame: FrameType | None) -> bool:
@@ -41,8 +89,7 @@ def loop_shortcuts(session: pytest.Session) -> Iterator[None]:
     """Leave out what pytest does anew for each phase of each test, though it stays the same in a loop."""
     keeper = _LogKeeper()
     with ExitStack() as undo:
-        undo.callback(vars(session).pop, "gethookproxy", None)
-        session.gethookproxy = cache(session.gethookproxy)  # type: ignore[method-assign, assignment]
+        undo.enter_context(quiet_hooks(session))
         undo.callback(keeper.restore)
         _pytest.logging.catching_logs = keeper  # type: ignore[misc, assignment]
         yield

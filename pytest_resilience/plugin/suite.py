@@ -172,9 +172,20 @@ def judge(reports: Sequence[pytest.TestReport]) -> Outcome:
     seconds = next((report.duration for report in reports if report.when == "call"), 0.0)
     failed = next((report for report in reports if report.failed), None)
     if failed is not None:
-        return Outcome(Status.FAILED, seconds, failed.when, crash_of(failed), lambda: failed.longreprtext)
-    skipped = any(report.skipped and not hasattr(report, "wasxfail") for report in reports)
+        return Outcome(Status.FAILED, seconds, failed.when, crash_of(failed), lambda: text_of(failed))
+    skipped = any(map(is_skip, reports))
     return Outcome(Status.SKIPPED if skipped else Status.PASSED, seconds)
+
+
+def is_skip(report: pytest.TestReport) -> bool:
+    """Tell whether a test was skipped, and not only a part of it, or failed as it was expected to."""
+    return report.skipped and not hasattr(report, "wasxfail") and not private.is_of_subtest(report)
+
+
+def text_of(report: pytest.TestReport) -> str:
+    """Return what pytest shows of a failure, below the name of the subtest if it is one."""
+    heading = f"{report.head_line}:\n" if private.is_of_subtest(report) else ""
+    return f"{heading}{report.longreprtext}"
 
 
 def crash_of(report: pytest.TestReport) -> str:
