@@ -59,6 +59,7 @@ JUMPS = 3
 JUMPS_SHARE = 0.8
 REVERSAL = 0.25
 TEETH = 3
+REST = 2 / 3
 EVEN_TEETH = 0.5
 
 
@@ -135,11 +136,18 @@ def _teeth(points: Sequence[Point], floor: float, thresholds: Thresholds) -> Fin
         return None
     evidence = _measure(lows, thresholds)
     if len(rises) < TEETH:
-        return Finding("sawtooth", evidence, 0) if rises[-1] >= floor else None
+        climbs = rises[-1] >= floor and not _is_flat(fine, floor)
+        return Finding("sawtooth", evidence, 0) if climbs else None
     after_start = rises[1:]
     even = min(after_start) >= EVEN_TEETH * fmean(after_start)
     lasts = evidence.lasts >= thresholds.lasting
     return Finding("leak", evidence, 0) if even and lasts and sum(after_start) >= floor else None
+
+
+def _is_flat(lows: Sequence[Point], floor: float) -> bool:
+    """Tell whether the series has come to rest: a tooth would go on to climb."""
+    heights = [y for _, y in lows[_cut(lows, REST) :]]
+    return max(heights) - min(heights) < floor
 
 
 def _weigh(points: Sequence[Point], start: float, blocks: int, thresholds: Thresholds) -> Evidence:
