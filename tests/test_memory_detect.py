@@ -167,15 +167,12 @@ def test_a_cycle_longer_than_the_run_can_show_is_inconclusive() -> None:
 
 
 def test_one_dip_of_a_warm_up_that_has_come_to_rest_is_no_sawtooth() -> None:
-    """As of RSS when an allocator gives something back once; what climbs again to the end may be a tooth."""
+    """As of RSS when an allocator gives something back once: a tooth would go on to climb."""
 
     def resting(n: float) -> float:
         return 70 * MIB + MIB * (min(3.0, n / 600) if n < 2800 or n > 3000 else 1.5)
 
     assert judge(run(rss=resting)).verdict == "clean"
-    climbing = judge(run(rss=lambda n: resting(n) + max(0, n - 3000) * 900))
-    assert climbing.verdict == "inconclusive"
-    assert "too slow to compare three of its lows" in climbing.line
 
 
 def test_a_leak_below_a_sawtooth_is_found_by_its_troughs() -> None:
