@@ -32,6 +32,7 @@ from pytest_resilience.memory.census import (
     only_growing,
     take_census,
 )
+from pytest_resilience.memory.edges import MACHINERY
 from pytest_resilience.memory.handles import growing_handles
 from pytest_resilience.memory.holders import (
     NOBODY,
@@ -421,6 +422,12 @@ def test_another_object_of_the_type_says_nothing() -> None:
     shown = [kind()]
     assert find_holder(shown[0]).name
     assert find_holder_of_kind([hidden], [*objects, shown], find_holder) == NOBODY
+
+
+def test_what_pytest_needs_to_end_what_is_set_up_is_no_culprit(request: pytest.FixtureRequest) -> None:
+    """It is dropped now and then."""
+    request.addfinalizer(functools.partial(print, mark := heap_subjects.Thing()))
+    assert MACHINERY in find_holder(mark).path
 
 
 def test_nothing_is_kept_after_the_last_look() -> None:

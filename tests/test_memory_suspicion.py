@@ -119,21 +119,28 @@ def checkpoints(blocks: Sequence[int], phase: str = JUDGED) -> Iterator[Sample]:
 
 
 def test_what_rises_from_checkpoint_to_checkpoint_is_sought_at_once() -> None:
-    """Five are enough, of which one may stand out; it does not trip, and is told once."""
-    for rising in ([0, 10, 20, 30, 40, 50], [0, 10, 30, 20, 40, 50]):
+    """Six are enough, of which one may stand out; it does not trip, and is told once."""
+    for rising in ([0, 400, 800, 1200, 1600, 2000, 2400], [0, 400, 1200, 800, 1600, 2000, 2400]):
         watch = Watch()
-        watch.take(checkpoints(rising[:4]), 4)
+        watch.take(checkpoints(rising[:5]), 5)
         assert watch.told == []
-        watch.take(islice(checkpoints(rising), 4, None), 2)
-        assert watch.told == [Suspect("blocks", "", 4.0, trips=False)]
+        watch.take(islice(checkpoints(rising), 5, None), 2)
+        assert watch.told == [Suspect("blocks", "", 5.0, trips=False)]
 
 
-LATE = [0, 9] * 8 + [*range(20, 90, 10)]
-
-
-@pytest.mark.parametrize("blocks", [[5] * 20, [0, 20, 10, 30, 20, 40, 10, 50], [50, 40, 30, 20, 10], LATE])
-def test_what_does_not_rise_is_not_sought(blocks: list[int]) -> None:
-    """Nor is what begins to rise late: its samples are soon enough to judge it."""
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        [5] * 20,
+        [0, 900, 400, 1300, 800, 1700, 1200, 2100],
+        [2000, 1600, 1200, 800, 400, 0],
+        [*range(0, 1000, 60)],
+        [0, 1500, 2100, 2400, 2550, 2600, 2650, 2660],
+        [0, 9] * 8 + [*range(20, 9000, 1000)],
+    ],
+)
+def test_what_does_not_rise_lastingly_is_not_sought(blocks: list[int]) -> None:
+    """Nor what is as little as noise, fades as a warm-up does, or begins late: that is soon judged."""
     watch = Watch()
     watch.take(checkpoints(blocks), len(blocks))
     assert watch.told == []
@@ -142,11 +149,11 @@ def test_what_does_not_rise_is_not_sought(blocks: list[int]) -> None:
 def test_rises_of_two_phases_are_not_put_together() -> None:
     """A phase that is not judged has none, and the loop's own growth is none."""
     watch = Watch()
-    watch.take(checkpoints([0, 10, 20]), 3)
-    watch.take(checkpoints([30, 40, 50, 60, 70], OTHER), 5)
-    watch.take(checkpoints([80, 90, 100]), 3)
+    watch.take(checkpoints([0, 1000, 2000]), 3)
+    watch.take(checkpoints([*range(3000, 9000, 1000)], OTHER), 6)
+    watch.take(checkpoints([9000, 10000, 11000]), 3)
     assert watch.told == []
-    watch.suspicion.subtract([OwnSlope("blocks", 0.1, 800)])
-    watch.take(checkpoints([80], OTHER), 1)
-    watch.take(checkpoints([0, 10, 20, 30, 40, 50]), 6)
+    watch.suspicion.subtract([OwnSlope("blocks", 10.0, 800)])
+    watch.take(checkpoints([0], OTHER), 1)
+    watch.take(checkpoints([*range(0, 7000, 1000)]), 7)
     assert watch.told == []

@@ -1,8 +1,11 @@
 """A long run stays small: what a million iterations leave in the record."""
 
+import gc
 import random
 from pathlib import Path
 
+import psutil
+import pytest
 from sample_runs import RUN
 
 from pytest_resilience.soak.outcome import Outcome, Status
@@ -11,7 +14,7 @@ from pytest_resilience.soak.telemetry import MOST_KINDS_OF_FAILURE, Telemetry
 from pytest_resilience.store.reader import read
 from pytest_resilience.store.records import Note
 from pytest_resilience.store.run_store import RunStore
-from pytest_resilience.units import MIB
+from pytest_resilience.units import KIB, MIB
 
 ITERATIONS = 1_000_000
 MOST_BYTES = 20 * MIB
@@ -44,3 +47,20 @@ def test_a_million_iterations_stay_below_20_mib(tmp_path: Path) -> None:
     store.close()
     assert sum(one.iterations for one in read(tmp_path / "run.db").tallies) == ITERATIONS
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < MOST_BYTES
+
+
+@pytest.mark.skipif(not hasattr(psutil, "heap_info"), reason="the heap cannot be asked here")
+def test_the_writer_keeps_little_of_its_file_in_memory(tmp_path: Path) -> None:
+    """Or it would look like a leak of the program, as long as the file grows."""
+    store = RunStore(tmp_path / "run.db", first=[RUN])
+    sizes = []
+    for number in range(3000):
+        store.put(Note(float(number), "x" * 1000))
+        if number % 100 == 99:
+            store.flush()
+        if number in (299, 2999):
+            gc.collect()
+            sizes.append(psutil.heap_info().heap_used)
+    store.close()
+    assert (tmp_path / "run.db").stat().st_size > 3 * MIB
+    assert sizes[1] - sizes[0] < 300 * KIB

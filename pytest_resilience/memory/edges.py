@@ -23,8 +23,9 @@ SHARED = (ModuleType, type, FunctionType)
 FIXTURE = ("_pytest.fixtures", "FixtureDef")
 """By name, as this room knows no pytest: what outlives a test there is a fixture's."""
 
+SETUP_STATE = "_pytest.runner.SetupState"
 MACHINERY = "what pytest needs to end it"
-"""Of a fixture: it grows for a while, and is dropped."""
+"""Of a fixture, or of all that is set up: it grows for a while, and is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,8 @@ def edge_between(chain: Sequence[Any], place: int) -> Edge:
         return _from_frame(parent, child)
     if is_a(parent, MethodType):
         return Edge("", "a bound method")
+    if class_name(type(parent)) == SETUP_STATE:
+        return Edge("", MACHINERY)
     if _is_fixture(parent):
         return Edge("", "its value" if child is parent.cached_result else MACHINERY)
     return _from_instance(chain, place)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pytest_resilience.memory.columns import COUNTS, Columns
 from pytest_resilience.memory.detect import LeakVerdict, judge
 from pytest_resilience.memory.paced import Paced
+from pytest_resilience.memory.patterns import trait_of
 from pytest_resilience.memory.records import ITSELF, OwnSlope, Sample
-from pytest_resilience.memory.rises import Rises
+from pytest_resilience.memory.rises import SIGNAL, Rises
 
 CAPACITY = 256
 SHARE = 0.0003
@@ -89,7 +90,7 @@ class Suspicion:
         self._phase = ""
         self._seen: dict[str, Thinned] = {}
         self._paced: dict[str, Paced[LeakVerdict]] = {}
-        self._rises = Rises()
+        self._rises = Rises(trait_of(SIGNAL).floor)
         self._told: set[tuple[str, str, bool]] = set()
 
     def subtract(self, slopes: Sequence[OwnSlope]) -> None:
@@ -105,8 +106,8 @@ class Suspicion:
                 self._rises.clear()
             if self._is_judged(sample.phase):
                 self._keep(sample)
-                for signal in self._rises.take(sample, self._own):
-                    self._suspect(signal, sample.process, sample.at, trips=False)
+                if self._rises.take(sample, self._own.get(SIGNAL, 0.0)):
+                    self._suspect(SIGNAL, sample.process, sample.at, trips=False)
         for process in self._seen:
             self._look(process, samples[-1].at)
 

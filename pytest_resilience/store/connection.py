@@ -11,6 +11,8 @@ from pytest_resilience.store.schema import TABLES, VERSION
 # Readers hold no transaction longer than a second; ten times that means that something is wrong.
 WAIT_FOR_LOCK_SECONDS = 10.0
 
+CACHE_KIB = 64
+
 PRIMARY_CODE = 0xFF
 """The part of SQLite's error codes that tells the kind."""
 
@@ -41,7 +43,9 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=WAIT_FOR_LOCK_SECONDS, isolation_level=None)
     # A commit survives the death of any process. A power cut may cost what the system had not written to the
     # disk (on Linux about half a minute), never the file; FULL would make a commit wait for the slowest disk.
-    return _begun(connection, "PRAGMA synchronous = NORMAL")
+    _begun(connection, "PRAGMA synchronous = NORMAL")
+    # By default it keeps 2 MB of pages in memory, and would look like a leak of the program while it fills.
+    return _begun(connection, f"PRAGMA cache_size = -{CACHE_KIB}")
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
