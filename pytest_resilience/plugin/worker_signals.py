@@ -29,8 +29,12 @@ class WorkerSignals:
 
     @contextmanager
     def handled(self) -> Iterator[None]:
-        """Handle them while the block lasts; on the main thread."""
-        known = {number: signal.getsignal(number) for number in SIGNALS}
+        """Handle them while the block lasts; nowhere but on the main thread can Python do that.
+
+        A worker behind a socket may be run by another one: execnet starts it where it has a thread.
+        """
+        on_main = threading.current_thread() is threading.main_thread()
+        known = {number: signal.getsignal(number) for number in SIGNALS if on_main}
         before = {number: handler for number, handler in known.items() if handler is not signal.SIG_IGN}
         for number in before:
             signal.signal(number, self._handle)
