@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from sample_runs import event, run_data, samples
+from sample_runs import BET, QUOTE, event, run_data, samples, tally
 
 from pytest_resilience.memory.records import Culprit, Observer, OwnSlope, Reading, Sample
 from pytest_resilience.report.model import build
@@ -73,13 +73,28 @@ def test_what_was_not_sampled_to_the_end_is_not_called_clean() -> None:
     found = verdict(run_data(*watched(lambda at: 50 * MIB, until=75.0)), "memory_leak_detected")
     assert found.verdict == "inconclusive"
     sampled = "memory was sampled in 26.9s of 42.0s of MEMORY_SOAK_TESTING only"
-    assert found.detail == f"process server: nothing kept growing, but {sampled}"
+    assert found.detail == f"process server: inconclusive: nothing kept growing, but {sampled}"
     early = run_data(*(one for one in samples() if one.at < 75), without=(Sample,))
-    assert verdict(early, "memory_leak_detected").detail.startswith("nothing kept growing, but")
+    assert verdict(early, "memory_leak_detected").detail.startswith("inconclusive: nothing kept growing, but")
     late = run_data(*(one for one in samples() if one.at < 82), without=(Sample,))
     assert verdict(late, "memory_leak_detected").verdict == "met"
     leaks_early = run_data(*(one for one in samples(90.0) if one.at < 75), without=(Sample,))
     assert verdict(leaks_early, "memory_leak_detected").verdict == "unmet"
+
+
+def test_a_leak_needs_tests_that_were_repeated() -> None:
+    """In a large suite each test has its own caches to fill; what grows until then is told as a suspicion."""
+    few = [tally(test, "MEMORY_SOAK_TESTING", iterations=count) for test, count in ((QUOTE, 9), (BET, 4))]
+    data = run_data(*samples(90.0), *few, without=(Sample,))
+    found = verdict(data, "memory_leak_detected")
+    assert found.verdict == "inconclusive"
+    assert found.detail.startswith(
+        "inconclusive: 4 iterations of the rarest test, 5 are needed to tell a leak from caches that fill: "
+        "soak 1.2 times as long, or fewer tests. Suspect is: "
+    )
+    assert leaks(data) == []
+    enough = run_data(*samples(90.0), tally(BET, "MEMORY_SOAK_TESTING", iterations=5), without=(Sample,))
+    assert verdict(enough, "memory_leak_detected").verdict == "unmet"
 
 
 def test_samples_under_memory_pressure_do_not_count() -> None:

@@ -15,10 +15,13 @@ from pytest_resilience.soak.stored_settings import stored_settings
 from pytest_resilience.soak.stretches import memory_stretch
 from pytest_resilience.soak.undistorted import Source, samples_of
 from pytest_resilience.store.run_data import RunData
-from pytest_resilience.units import format_bytes, format_duration
+from pytest_resilience.units import counted, format_bytes, format_duration
 
 UNSEEN_SHARE = 0.25
 """Of the memory soak, at its end, that may go without samples: a busy machine holds the sampler up."""
+
+FEWEST_REPEATS = 5
+"""Of each test in the memory soak: in their first few runs tests fill caches, each its own."""
 
 
 def growths(data: RunData) -> dict[str, Growth]:
@@ -66,7 +69,26 @@ def _judge(
         known=_known_leaks(data),
         floors=floors,
     )
-    return _if_seen(verdict, samples[-1].at, window) if window and samples else verdict
+    if not window or not samples:
+        return verdict
+    return _if_repeated(_if_seen(verdict, samples[-1].at, window), _fewest_repeats(data, worker))
+
+
+def _fewest_repeats(data: RunData, worker: str) -> int | None:
+    """Return how often a worker has looped its rarest test in the memory soak; None if that is not known."""
+    mine = [one.iterations for one in data.tallies if (one.worker, one.phase) == (worker, PhaseName.MEMORY)]
+    return min(mine, default=None)
+
+
+def _if_repeated(verdict: LeakVerdict, repeats: int | None) -> LeakVerdict:
+    """Call nothing a leak that may be the caches of tests which have hardly been repeated."""
+    if verdict.verdict != "leak" or repeats is None or repeats >= FEWEST_REPEATS:
+        return verdict
+    ran = f"{counted(repeats, 'iteration')} of the rarest test"
+    why = f"{FEWEST_REPEATS} are needed to tell a leak from caches that fill"
+    longer = f"soak {FEWEST_REPEATS / max(1, repeats):.1f} times as long, or fewer tests"
+    line = f"inconclusive: {ran}, {why}: {longer}. Suspect is: {verdict.line.removeprefix('leak: ')}"
+    return replace(verdict, verdict="inconclusive", line=line, leaks=(), suspects=verdict.leaks)
 
 
 def _if_seen(verdict: LeakVerdict, until: float, window: Window) -> LeakVerdict:
@@ -75,7 +97,7 @@ def _if_seen(verdict: LeakVerdict, until: float, window: Window) -> LeakVerdict:
     if verdict.verdict != "clean" or until >= ended - UNSEEN_SHARE * (ended - began):
         return verdict
     seen = f"{format_duration(until - began)} of {format_duration(ended - began)}"
-    line = f"nothing kept growing, but memory was sampled in {seen} of {PhaseName.MEMORY} only"
+    line = f"inconclusive: nothing kept growing, but memory was sampled in {seen} of {PhaseName.MEMORY} only"
     return replace(verdict, verdict="inconclusive", line=line)
 
 
