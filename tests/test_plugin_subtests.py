@@ -88,6 +88,11 @@ def test_a_subtest_that_fails_fails_the_iteration(runs: Mapping[str, Finished], 
     texts = [failure["text"] for failure in run.report["failures"]]
     assert any(text.startswith("TestUnit.test_games (game='game-2'):") for text in texts), texts
     assert any(text.startswith("test_late [late] (game=3):") for text in texts), texts
+    crashes = {failure["crash"] for failure in run.report["failures"]}
+    assert crashes == {
+        "test_shop.py:12: AssertionError (game='game-2')",
+        "test_shop.py:18: AssertionError [late] (game=3)",
+    }
 
 
 @pytest.mark.parametrize("name", ["alone", "two workers"])

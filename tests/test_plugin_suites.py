@@ -192,7 +192,16 @@ def project(
     return Project((SHORT, *arguments), CALM + ini, {"test_shop.py": test, **(files or {})}, plugins)
 
 
+SKIPPED_CLASS = """
+import pytest
+
+@pytest.mark.skip(reason="not now")
+class TestIt:
+    @pytest.mark.soak
+    def test_it(self): pass
+"""
 SUITES = {
+    "skipped by a mark above": Project((SHORT,), NO_CHAOS, {"test_shop.py": SKIPPED_CLASS}),
     "kinds": project(
         KINDS,
         plugins=("pytest_asyncio.plugin", "anyio.pytest_plugin"),
@@ -253,6 +262,14 @@ def test_every_kind_of_test_loops(runs: Mapping[str, Finished]) -> None:
     assert min(rounds) > 3
     assert max(rounds) - min(rounds) <= 1
     assert run.report["failures"] == []
+
+
+def test_what_a_mark_above_it_skips_can_be_soaked(runs: Mapping[str, Finished]) -> None:
+    """The empty iterations of the calibration are skipped too."""
+    run = runs["skipped by a mark above"]
+    assert run.report["status"] == "complete", run.output
+    test = run.tests["TestIt::test_it"]
+    assert test["skipped"] == test["iterations"] > 1
 
 
 def test_skips_are_counted_and_known_failures_are_none(runs: Mapping[str, Finished]) -> None:

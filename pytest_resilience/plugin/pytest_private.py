@@ -46,6 +46,17 @@ def is_of_subtest(report: pytest.TestReport) -> bool:
     return hasattr(report, "context")
 
 
+def subtest_label(report: pytest.TestReport) -> str:
+    """Return what tells a subtest from the others of its test, ` [message] (game=3)`; empty if it is none."""
+    return f" {report._sub_test_description()}" if is_of_subtest(report) else ""
+
+
+def shown_place(longrepr: Any) -> Any:
+    """Return the last place that pytest shows of a failure: not unittest's own, where its asserts raise."""
+    entries = getattr(getattr(longrepr, "reprtraceback", None), "reprentries", None)
+    return getattr(entries[-1], "reprfileloc", None) if entries else None
+
+
 @contextmanager
 def quiet_hooks(session: pytest.Session) -> Iterator[None]:
     """Keep what subtests report for `run_protocol`, and the hooks of a file, which are the same in a loop."""

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -19,14 +20,21 @@ KEPT_TMP_PATHS = 3
 KIND = re.compile(r"[\w.]+(?=:|$)", re.MULTILINE)  # pytest leaves it out before a plain assert
 
 
-class Sibling(pytest.Item):
+class StandIn(pytest.Item):
+    """An item that stands in no file; a skip by a mark above it must have a place all the same."""
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, 0, self.name
+
+
+class Sibling(StandIn):
     """Stands in for a test that follows itself, so that its function fixtures are torn down in between."""
 
     def runtest(self) -> None:
         raise AssertionError("a stand-in is never run")
 
 
-class Empty(pytest.Item):
+class Empty(StandIn):
     """An iteration without a test: what it leaves behind is pytest's and the plugins' own."""
 
     def runtest(self) -> None:
@@ -189,9 +197,10 @@ def text_of(report: pytest.TestReport) -> str:
 
 
 def crash_of(report: pytest.TestReport) -> str:
-    """Return where and with what a test failed: `shop.py:12: ValueError`."""
+    """Return where and with what a test failed: `shop.py:12: ValueError`, and which subtest: `(game=3)`."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is None:
         return report.longreprtext.strip().rpartition("\n")[2]
-    kind = KIND.match(crash.message)
-    return f"{crash.path}:{crash.lineno}: {kind[0] if kind else 'AssertionError'}"
+    kind, place = KIND.match(crash.message), private.shown_place(report.longrepr) or crash
+    what = f"{place.path}:{place.lineno}: {kind[0] if kind else 'AssertionError'}"
+    return f"{what}{private.subtest_label(report)}"

@@ -20,6 +20,7 @@ from pytest_resilience.units import counted, format_bytes, format_duration
 UNSEEN_SHARE = 0.25
 """Of the memory soak, at its end, that may go without samples: a busy machine holds the sampler up."""
 
+ACCEPTED = "leaks accepted by resilience_known_leaks count too: resilience_criteria can allow more"
 FEWEST_REPEATS = 5
 """Of each test in the memory soak: in their first few runs tests fill caches, each its own."""
 
@@ -140,7 +141,8 @@ def memory_growth_percent(data: RunData) -> Evidence:
     Workers that were not there all the time cannot be judged, and are not as long as another one can.
     """
     grown, note = growths(data), _noted(data)
-    findings = [finding for worker, one in grown.items() if (finding := _grown(worker, one, note))]
+    accepted = ACCEPTED if _known_leaks(data) else ""
+    findings = [finding for worker, one in grown.items() if (finding := _grown(worker, one, note, accepted))]
     if not findings:
         return Missing(f"{next(iter(grown.values())).reason}{note}")
     return replace(findings[0], others=tuple(findings[1:]))
@@ -153,11 +155,11 @@ def _noted(data: RunData) -> str:
     return f" ({'; '.join(notes)})" if notes else ""
 
 
-def _grown(worker: str, grown: Growth, note: str) -> Finding | None:
+def _grown(worker: str, grown: Growth, note: str, accepted: str) -> Finding | None:
     if grown.percent is None or grown.baseline is None or grown.current is None:
         return None
     sizes = f"{format_bytes(grown.baseline)} to {format_bytes(grown.current)}"
-    because = "the growth fades, as a cache does that fills" if grown.fades else ""
+    because = "the growth fades, as a cache does that fills" if grown.fades else accepted
     fact = f"resident memory{place(worker)} went from {sizes}{note}"
     return known(grown.percent, fact, because, fades=grown.fades)
 
