@@ -23,7 +23,7 @@ SHARED = (ModuleType, type, FunctionType)
 FIXTURE = ("_pytest.fixtures", "FixtureDef")
 """By name, as this room knows no pytest: what outlives a test there is a fixture's."""
 
-SETUP_STATE = "_pytest.runner.SetupState"
+SETUP_STATE = ("_pytest.runner", "SetupState")
 MACHINERY = "what pytest needs to end it"
 """Of a fixture, or of all that is set up: it grows for a while, and is dropped."""
 
@@ -110,7 +110,11 @@ def _is_cached_function(one: Any) -> bool:
 
 
 def _is_fixture(one: Any) -> bool:
-    return any((kind.__module__, kind.__name__) == FIXTURE for kind in type(one).__mro__)
+    return _is_named(one, FIXTURE)
+
+
+def _is_named(one: Any, name: tuple[str, str]) -> bool:
+    return any((kind.__module__, kind.__name__) == name for kind in type(one).__mro__)
 
 
 def class_name(kind: type) -> str:
@@ -136,7 +140,7 @@ def edge_between(chain: Sequence[Any], place: int) -> Edge:
         return _from_frame(parent, child)
     if is_a(parent, MethodType):
         return Edge("", "a bound method")
-    if class_name(type(parent)) == SETUP_STATE:
+    if _is_named(parent, SETUP_STATE):
         return Edge("", MACHINERY)
     if _is_fixture(parent):
         return Edge("", "its value" if child is parent.cached_result else MACHINERY)

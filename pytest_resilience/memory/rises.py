@@ -2,6 +2,7 @@
 
 from pytest_resilience.memory.records import ITSELF, Sample
 from pytest_resilience.memory.trend import Point, fade_ratio, mann_kendall
+from pytest_resilience.memory.vote import DEFAULTS
 
 SIGNAL = "blocks"
 FEWEST = 6
@@ -9,8 +10,6 @@ MOST = 16
 """Checkpoints; later in a phase its samples are enough to judge it."""
 
 TAU = 0.8
-LASTING = 0.65
-"""What fades is a warm-up or a cache that fills: see Thresholds of the vote."""
 
 
 class Rises:
@@ -40,4 +39,4 @@ class Rises:
     def _lasts(self) -> bool:
         heights = [y for _, y in self._held]
         grown = heights[-1] - heights[0] >= self._floor
-        return grown and mann_kendall(heights).tau >= TAU and fade_ratio(self._held) >= LASTING
+        return grown and mann_kendall(heights).tau >= TAU and fade_ratio(self._held) >= DEFAULTS.lasting

@@ -89,15 +89,18 @@ def clean_line(samples: int, per_iteration: float | None, per_hour: float | None
 
 def grown_line(culprits: Iterable[Culprit]) -> str:
     """Say which suspects grew to the end, after a verdict that is open."""
-    grown = "; ".join(map(_grown, culprits))
-    return f" Suspect, and growing to the end: {grown}." if grown else ""
+    return _growing("Suspect, and", culprits)
 
 
 def little_line(culprits: Iterable[Culprit]) -> str:
     """Say who grew to the end of a run that is clean: a leak below the floor; not what nobody holds."""
     named = (one for one in culprits if one.held_by or one.kind not in HELD_KINDS)
-    grown = "; ".join(map(_grown, named))
-    return f" Too little to be called a leak, but growing to the end: {grown}." if grown else ""
+    return _growing("Too little to be called a leak, but", named)
+
+
+def _growing(opening: str, culprits: Iterable[Culprit]) -> str:
+    grown = "; ".join(map(_grown, culprits))
+    return f" {opening} growing to the end: {grown}." if grown else ""
 
 
 def too_few_line(count: int) -> str:

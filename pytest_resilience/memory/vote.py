@@ -95,9 +95,7 @@ def decide(points: Sequence[Point], floor: float, thresholds: Thresholds = DEFAU
         floor: growth that is noise for this signal, in its unit.
         thresholds: what the tests ask for.
     """
-    heights = [y for _, y in points]
-    moves = max(heights) - min(heights) >= floor
-    found = moves and (
+    found = _spread(points) >= floor and (
         _leak_after_warm_up(points, floor, thresholds)
         or _teeth(points, floor, thresholds)
         or _late_onset(points, floor, thresholds)
@@ -128,8 +126,7 @@ def _teeth(points: Sequence[Point], floor: float, thresholds: Thresholds) -> Fin
     if count < FEWEST_FINE_BLOCKS:
         return None
     fine = envelope(points, count)
-    heights = [y for _, y in fine]
-    amplitude = max(heights) - min(heights)
+    amplitude = _spread(fine)
     lows = troughs(fine, REVERSAL * amplitude) if amplitude >= floor else []
     rises = [later[1] - earlier[1] for earlier, later in pairwise(lows)]
     if not rises or min(rises) <= 0:
@@ -146,8 +143,12 @@ def _teeth(points: Sequence[Point], floor: float, thresholds: Thresholds) -> Fin
 
 def _is_flat(lows: Sequence[Point], floor: float) -> bool:
     """Tell whether the series has come to rest: a tooth would go on to climb."""
-    heights = [y for _, y in lows[_cut(lows, REST) :]]
-    return max(heights) - min(heights) < floor
+    return _spread(lows[_cut(lows, REST) :]) < floor
+
+
+def _spread(points: Sequence[Point]) -> float:
+    heights = [y for _, y in points]
+    return max(heights) - min(heights)
 
 
 def _weigh(points: Sequence[Point], start: float, blocks: int, thresholds: Thresholds) -> Evidence:

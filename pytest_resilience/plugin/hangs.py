@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from pytest_resilience.plugin import pytest_private as private
+from pytest_resilience.plugin.signals import on_main_thread
 from pytest_resilience.soak.stacks import HIDDEN, all_stacks
 from pytest_resilience.soak.watchdog import HungIteration, Watchdog, leave_process
 from pytest_resilience.store.records import Hang
@@ -51,7 +52,7 @@ class HangRescue:
 
     def start(self) -> None:
         """Take the signal, if this is the main thread."""
-        if threading.current_thread() is threading.main_thread():
+        if on_main_thread():
             self._on_main_thread = True
             self._before = signal.signal(SIGNAL, self._handle)
 

@@ -102,7 +102,7 @@ class _Iterations:
         if failed is not None:
             self.failure = f"failed when repeated, in iteration {self._count}:\n{text_of(failed)}"
         session = self._item.session
-        passed = all(one.passed or private.is_of_subtest(one) for one in reports if one is not failed)
+        passed = all(one.passed or private.is_of_subtest(one) for one in reports)
         return passed and not (failed or session.shouldstop or session.shouldfail)
 
     def settle(self) -> None:

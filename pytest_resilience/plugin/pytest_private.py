@@ -24,7 +24,7 @@ except ImportError:  # before pytest 9
 
 KEPT_WARNINGS = 10
 OF_SUBTESTS = pytest.StashKey[list[pytest.TestReport]]()
-FAILED_SUBTESTS: Any = getattr(subtests, "failed_subtests_key", OF_SUBTESTS)
+FAILED_SUBTESTS: Any = getattr(subtests, "failed_subtests_key", pytest.StashKey[Any]())
 
 
 def run_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:

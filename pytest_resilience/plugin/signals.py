@@ -11,6 +11,11 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 PATIENCE_SECONDS = 1.0
 
 
+def on_main_thread() -> bool:
+    """Tell whether signals can be handled here: Python lets nobody else."""
+    return threading.current_thread() is threading.main_thread()
+
+
 class Interruptions:
     """From `start` to `stop`, the first signal raises KeyboardInterrupt on the main thread.
 
@@ -29,7 +34,7 @@ class Interruptions:
         self.raised = self.held = ""
 
     def start(self) -> None:
-        if threading.current_thread() is threading.main_thread():
+        if on_main_thread():
             for number in SIGNALS:
                 if (before := signal.getsignal(number)) is not signal.SIG_IGN:
                     self._before[number] = before

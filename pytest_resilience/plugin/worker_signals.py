@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from pytest_resilience.plugin.signals import SIGNALS
+from pytest_resilience.plugin.signals import SIGNALS, on_main_thread
 
 LEADER_SECONDS = 5.0
 """How long a worker that is to end by itself waits for its leader to say so, too."""
@@ -33,8 +33,7 @@ class WorkerSignals:
 
         A worker behind a socket may be run by another one: execnet starts it where it has a thread.
         """
-        on_main = threading.current_thread() is threading.main_thread()
-        known = {number: signal.getsignal(number) for number in SIGNALS if on_main}
+        known = {number: signal.getsignal(number) for number in SIGNALS if on_main_thread()}
         before = {number: handler for number, handler in known.items() if handler is not signal.SIG_IGN}
         for number in before:
             signal.signal(number, self._handle)

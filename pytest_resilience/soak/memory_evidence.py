@@ -72,7 +72,8 @@ def _judge(
     )
     if not window or not samples:
         return verdict
-    return _if_repeated(_if_seen(verdict, samples[-1].at, window), _fewest_repeats(data, worker))
+    seen = _if_seen(verdict, samples[-1].at, window)
+    return _if_repeated(seen, _fewest_repeats(data, worker)) if seen.verdict == "leak" else seen
 
 
 def _fewest_repeats(data: RunData, worker: str) -> int | None:
@@ -83,7 +84,7 @@ def _fewest_repeats(data: RunData, worker: str) -> int | None:
 
 def _if_repeated(verdict: LeakVerdict, repeats: int | None) -> LeakVerdict:
     """Call nothing a leak that may be the caches of tests which have hardly been repeated."""
-    if verdict.verdict != "leak" or repeats is None or repeats >= FEWEST_REPEATS:
+    if repeats is None or repeats >= FEWEST_REPEATS:
         return verdict
     ran = f"{counted(repeats, 'iteration')} of the rarest test"
     why = f"{FEWEST_REPEATS} are needed to tell a leak from caches that fill"
